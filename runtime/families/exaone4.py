@@ -11,6 +11,7 @@ from functools import partial
 
 from halfbyte.families import olmo2
 from halfbyte.families.family import DEFAULTS, Family
+from halfbyte.families.next_tokens import NEXT_KEYS
 
 FAMILY = Family(
     architecture="exaone4",
@@ -28,14 +29,13 @@ FAMILY = Family(
         },
     },
     only={},
-    reads=frozenset(
-        {
-            "sliding_window_pattern",
-            "attention.sliding_window",
-            "attention.sliding_window_pattern",
-            "rope.freq_base_swa",
-        }
-    ),
+    reads=NEXT_KEYS
+    | {
+        "sliding_window_pattern",
+        "attention.sliding_window",
+        "attention.sliding_window_pattern",
+        "rope.freq_base_swa",
+    },
     full_every=4,
     rotates_in_windows=True,
     null_is_no_window=True,

@@ -1,4 +1,4 @@
-"""Checkpoints that hold a model of text and more: Mistral 3, Gemma 3 and 4, Qwen3.5.
+"""Checkpoints that hold a model of text and more: Mistral 3, Gemma 3 and 4, Qwen3.5, EXAONE 4.5.
 
 config.json then has the model of text in `text_config`, and its tensors have longer names. What
 sees or hears is left out, by name.
@@ -21,8 +21,10 @@ _TEXT = "text_config"
 TEXT_KINDS = {
     "mistral3": "mistral", "gemma3": "gemma3_text", "gemma4": "gemma4_text",
     "gemma4_unified": "gemma4_unified_text", "qwen3_5": "qwen3_5_text",
-    "qwen3_5_moe": "qwen3_5_moe_text",
+    "qwen3_5_moe": "qwen3_5_moe_text", "exaone4_5": "exaone4",
 }  # fmt: skip
+# Of the text, as it was called at first.
+_RENAMED = {"exaone4_5_text": "exaone4"}
 # Names before and since transformers 4.52, and what they are in a model of text.
 _PREFIXES = (
     ("language_model.model.", "model."),
@@ -52,6 +54,8 @@ def text_config(path: Path, config: dict[str, Any]) -> dict[str, Any]:
     outer = config.get("model_type")
     inner = {"model_type": TEXT_KINDS.get(str(outer)), **config[_TEXT]}
     kind = inner["model_type"]
+    if isinstance(kind, str):
+        kind = inner["model_type"] = _RENAMED.get(kind, kind)
     if not isinstance(kind, str) or kind not in BY_MODEL_TYPE:
         key = f"{_TEXT}.model_type"
         hint = f"these run: {', '.join(BY_MODEL_TYPE)}"

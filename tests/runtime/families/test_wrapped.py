@@ -59,6 +59,33 @@ def test_the_model_of_text_is_converted_and_the_rest_named(
     assert "vision_config" in caplog.text and "vision_tower" in caplog.text
 
 
+@pytest.mark.parametrize("stated", [{}, {"model_type": "exaone4_5_text"}])
+def test_exaone_4_5_and_the_layers_that_guess_for_it(
+    stated: dict[str, Any],
+    tmp_path: Path,
+    benchmark_module: Callable[[str], ModuleType],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Which neither transformers nor llama.cpp computes; the text was called otherwise at first."""
+    tiny_llama = benchmark_module("tiny_llama")
+    tiny = tiny_llama.Tiny("t", 1, 64, 96, 4, 4, 2, 16, 323, 1e6, tied=False, kind="exaone4")
+    plain, wrapped = tmp_path / "plain", tmp_path / "wrapped"
+    for path in (plain, wrapped):
+        tiny_llama.save(tiny, path)
+    inner = {k: v for k, v in tiny_llama.config(tiny).items()
+             if k not in ("architectures", "model_type")}  # fmt: skip
+    outer = {"model_type": "exaone4_5", "tie_word_embeddings": False,
+             "text_config": inner | {"num_nextn_predict_layers": 1} | stated}  # fmt: skip
+    (wrapped / "config.json").write_text(json.dumps(outer))
+    tensors = names(plain, "model.language_model.", "lm_head.weight")
+    save_file(tensors | {"mtp.fc.weight": np.ones((64, 128), np.float32)},
+              wrapped / "model.safetensors")  # fmt: skip
+    for path in (plain, wrapped):
+        halfbyte.convert(path, path.with_suffix(".gguf"), type="f32", measure=False, name="same")
+    assert plain.with_suffix(".gguf").read_bytes() == wrapped.with_suffix(".gguf").read_bytes()
+    assert "further ahead: 1 tensors" in caplog.text and "vision_tower" in caplog.text
+
+
 def test_a_text_of_another_kind_is_refused_by_name(tmp_path: Path) -> None:
     with pytest.raises(ConversionError, match=r"text_config\.model_type.*qwen9"):
         config_from_hf(tmp_path, {"model_type": "x_vl", "text_config": {"model_type": "qwen9"}})
