@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 
 import halfbyte
+from tests.oracles.llama_cpp_answers import words
 from tests.oracles.transformers_answers import check_answers
 
 pytestmark = pytest.mark.oracle
@@ -65,11 +66,6 @@ CASES: dict[str, tuple[str, tuple[int, ...], bool, dict[str, Any]]] = {
 }  # fmt: skip
 
 
-@pytest.fixture(scope="module")
-def checkpoints(made_by_transformers: Callable[..., Path]) -> Path:
-    return made_by_transformers(CASES, N_IDS)
-
-
 @pytest.mark.parametrize("name", CASES)
 def test_logits_and_greedy_ids(name: str, checkpoints: Path) -> None:
     check_answers(checkpoints / name)
@@ -90,7 +86,7 @@ def test_a_file_of_llama_cpps_converter_is_the_same_model(
         env={**os.environ, "PYTHONPATH": f"{path}{os.pathsep}{path / 'gguf-py'}"},
     )  # fmt: skip
     halfbyte.convert(folder, ours, type="f32", measure=False)
-    ids = [1, *np.random.default_rng(3).integers(259, 315, 99).tolist()]
+    ids = words(99)
     with halfbyte.load(theirs, threads=2) as a, halfbyte.load(ours, threads=2) as b:
         assert a.config == replace(b.config, name=a.config.name)
         assert np.abs(a.logits(ids) - b.logits(ids)).max() < 1e-3
