@@ -231,12 +231,7 @@ class AsyncModel:
 
         made = await asyncio.to_thread(plan)
         call = self._acall(made, decoded=made.decoded() if tells_decoding else None)
-        try:
-            call.begin()
-            async for _ in call.afollow():
-                pass
-        finally:
-            call.cancel()
+        await call.await_end()
         return made.result()
 
     def _astream(self, plan: Callable[[], Plan], n: int | None = None) -> Any:

@@ -129,12 +129,7 @@ class InspectingModel:
             self._embeddings, texts, pooling, normalize, parse_markers, adapter
         )
         call = AsyncCall(self.scheduler, plan.requests, Terms(), silent)
-        try:
-            call.begin()
-            async for _ in call.afollow():
-                pass
-        finally:
-            call.cancel()
+        await call.await_end()
         return plan.result()
 
     def trace(

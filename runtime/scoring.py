@@ -210,12 +210,7 @@ class ScoringModel:
 
     async def _ascored(self, made: _Scoring) -> Any:
         call = AsyncCall(self.scheduler, made.requests, made.terms, made.progress, result=_none)
-        try:
-            call.begin()
-            async for _ in call.afollow():
-                pass
-        finally:
-            call.cancel()
+        await call.await_end()
         return made.result()
 
 

@@ -10,13 +10,11 @@ from numpy.typing import NDArray
 from halfbyte.converting.sources.head_tensors import whole_name
 from halfbyte.converting.sources.mamba_tensors import decays
 from halfbyte.converting.sources.quantized.checkpoint import HFTensor
-from halfbyte.converting.sources.safetensors_file import FLOATS
+from halfbyte.converting.sources.tensor_view import Index, TensorView
 from halfbyte.families.config import ModelConfig
 from halfbyte.families.delta_order import DECAYS, Arrangement, arrangement
 from halfbyte.families.tensors import TensorSpec
 from halfbyte.kernels.formats.block_format import BlockFormat
-
-Index = slice | NDArray[np.int64]
 
 
 def with_delta_nets(
@@ -51,20 +49,13 @@ def _fits(tensor: HFTensor, order: Arrangement) -> bool:
     return rows and (order.inputs is None or len(order.inputs) == shape[-1])
 
 
-class _Arranged:
+class _Arranged(TensorView):
     """A tensor's rows and inputs in another order; where it `is_decay`, minus e ** each number."""
 
     def __init__(self, tensor: HFTensor, name: str, order: Arrangement, *, is_decay: bool) -> None:
-        self.name, self.path, self._tensor, self._order = name, tensor.path, tensor, order
-        self.dtype = getattr(tensor, "dtype", FLOATS[0])
-        self._is_decay = is_decay
+        self._order, self._is_decay = order, is_decay
         rows = tensor.shape[0] if order.rows is None else len(order.rows)
-        self.shape = (rows, *tensor.shape[1:])
-
-    @property
-    def is_quantized(self) -> bool:
-        """See HFTensor."""
-        return self._tensor.is_quantized
+        super().__init__(tensor, name, (rows, *tensor.shape[1:]))
 
     @property
     def format(self) -> BlockFormat | None:
@@ -86,14 +77,6 @@ class _Arranged:
             return stored
         numbers = stored.reshape(len(stored), len(inputs), -1)[:, inputs]
         return np.ascontiguousarray(numbers).reshape(len(stored), -1)
-
-    def prefetch(self) -> None:
-        """See HFTensor."""
-        self._tensor.prefetch()
-
-    def release(self) -> None:
-        """See HFTensor."""
-        self._tensor.release()
 
     def _of(self, index: Index) -> Index:
         return index if self._order.rows is None else self._order.rows[index]

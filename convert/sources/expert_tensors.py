@@ -20,11 +20,10 @@ from numpy.typing import NDArray
 from halfbyte.converting.sources.quantized.checkpoint import HFTensor
 from halfbyte.converting.sources.quantized.mxfp4 import MXFP4Experts
 from halfbyte.converting.sources.safetensors_file import FLOATS, StoredTensor, widened
+from halfbyte.converting.sources.tensor_view import Index, TensorView
 from halfbyte.errors import ConversionError
 from halfbyte.families.tensors import TensorSpec
 from halfbyte.kernels.formats.block_format import BlockFormat
-
-Index = slice | NDArray[np.int64]
 
 EXPERT = "{}"
 # Ends of names of one expert's matrix -> of all experts' in one tensor, and which part of it.
@@ -175,29 +174,17 @@ class _Stacked:
         ]
 
 
-class _PartOfRows:
+class _PartOfRows(TensorView):
     """Part `i` of `n` of the rows of a matrix."""
 
     def __init__(self, path: Path, tensor: HFTensor, name: str, part: _Part) -> None:
-        self.name, self.path, self._tensor = name, tensor.path, tensor
-        self.dtype = getattr(tensor, "dtype", FLOATS[0])
         self.factors = getattr(tensor, "factors", None)
         n_rows, *inputs = tensor.shape or (0,)
         if len(inputs) != 1 or n_rows % part.n:
             expected = f"a matrix with {part.n} parts"
             raise ConversionError(path, tensor.name, expected=expected, got=tensor.shape)
-        self.shape = (n_rows // part.n, *inputs)
+        super().__init__(tensor, name, (n_rows // part.n, *inputs))
         self._first = part.i * self.shape[0]
-
-    @property
-    def is_quantized(self) -> bool:
-        """See HFTensor."""
-        return self._tensor.is_quantized
-
-    @property
-    def format(self) -> BlockFormat | None:
-        """See HFTensor."""
-        return self._tensor.format
 
     def rows(self, index: Index) -> NDArray[np.float32]:
         """See HFTensor."""
@@ -206,14 +193,6 @@ class _PartOfRows:
     def stored(self, index: Index) -> NDArray[np.uint8]:
         """See HFTensor."""
         return self._tensor.stored(self._of_whole(index))
-
-    def prefetch(self) -> None:
-        """See HFTensor."""
-        self._tensor.prefetch()
-
-    def release(self) -> None:
-        """See HFTensor."""
-        self._tensor.release()
 
     def _of_whole(self, index: Index) -> Index:
         if not isinstance(index, slice):

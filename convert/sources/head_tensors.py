@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from halfbyte.converting.sources.quantized.checkpoint import HFTensor
-from halfbyte.converting.sources.safetensors_file import FLOATS
+from halfbyte.converting.sources.tensor_view import Index, TensorView
 from halfbyte.errors import ConversionError
 from halfbyte.families.tensors import TensorSpec
 from halfbyte.kernels.formats.block_format import BlockFormat
@@ -67,21 +67,14 @@ def _parted(name: str) -> tuple[str, _Part | None]:
     return found[1], _Part(begin, end, size, bool(found[5]))
 
 
-class _OfHeads:
+class _OfHeads(TensorView):
     """Rows `begin` .. `end` of each head's: (heads, rows, inputs), or (heads, inputs, rows)."""
 
     def __init__(self, tensor: HFTensor, name: str, part: _Part) -> None:
-        self.name, self.path = name, tensor.path
-        self.dtype = getattr(tensor, "dtype", FLOATS[0])
-        self._tensor, self._part = tensor, part
+        self._part = part
         n_rows, n_inputs = part.end - part.begin, tensor.shape[1]
         inner = (n_inputs, n_rows) if part.transposed else (n_rows, n_inputs)
-        self.shape = (tensor.shape[0] // part.size, *inner)
-
-    @property
-    def is_quantized(self) -> bool:
-        """See HFTensor."""
-        return self._tensor.is_quantized
+        super().__init__(tensor, name, (tensor.shape[0] // part.size, *inner))
 
     @property
     def format(self) -> BlockFormat | None:
@@ -92,25 +85,15 @@ class _OfHeads:
         has_factors = getattr(self._tensor, "factors", None) is not None
         return None if self._part.transposed or has_factors else fmt
 
-    def rows(self, index: slice | NDArray[np.int64]) -> NDArray[np.float32]:
+    def rows(self, index: Index) -> NDArray[np.float32]:
         """See HFTensor."""
         return np.concatenate(list(self._heads(index, self._tensor.rows)))
 
-    def stored(self, index: slice | NDArray[np.int64]) -> NDArray[np.uint8]:
+    def stored(self, index: Index) -> NDArray[np.uint8]:
         """See HFTensor."""
         return np.concatenate(list(self._heads(index, self._tensor.stored)))
 
-    def prefetch(self) -> None:
-        """See HFTensor."""
-        self._tensor.prefetch()
-
-    def release(self) -> None:
-        """See HFTensor."""
-        self._tensor.release()
-
-    def _heads(
-        self, index: slice | NDArray[np.int64], read: Callable[[slice], NDArray[T]]
-    ) -> Iterator[NDArray[T]]:
+    def _heads(self, index: Index, read: Callable[[slice], NDArray[T]]) -> Iterator[NDArray[T]]:
         """Some of all heads' rows, of floats or of bytes, head by head."""
         assert isinstance(index, slice)
         part, size = self._part, self.shape[1]

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from halfbyte.converting.sources.quantized.checkpoint import HFTensor
-from halfbyte.converting.sources.safetensors_file import FLOATS
+from halfbyte.converting.sources.tensor_view import Index, TensorView
 from halfbyte.families.tensors import TensorSpec
 from halfbyte.kernels.formats.block_format import BlockFormat
 
@@ -35,34 +35,22 @@ def decays(logarithms: NDArray[np.float32]) -> NDArray[np.float32]:
     return -np.exp(logarithms.astype(np.float64)).astype(np.float32)  # the same on any machine
 
 
-class _Shaped:
+class _Shaped(TensorView):
     """A vector's numbers in rows; of logarithms minus e to the power of them."""
 
-    is_quantized = False
-
     def __init__(self, tensor: HFTensor, shape: tuple[int, ...]) -> None:
-        self.name, self.path, self.shape = tensor.name, tensor.path, shape
-        self.dtype = getattr(tensor, "dtype", FLOATS[0])
-        self._tensor = tensor
+        super().__init__(tensor, tensor.name, shape)
 
     @property
     def format(self) -> BlockFormat | None:
         """See HFTensor; such tensors keep all of their bits."""
         return None
 
-    def rows(self, index: slice | NDArray[np.int64]) -> NDArray[np.float32]:
+    def rows(self, index: Index) -> NDArray[np.float32]:
         """See HFTensor."""
         values = self._tensor.rows(slice(None)).reshape(self.shape)[index]
         return decays(values) if self.name.endswith(_LOGARITHMS) else values
 
-    def stored(self, index: slice | NDArray[np.int64]) -> NDArray[np.uint8]:
+    def stored(self, index: Index) -> NDArray[np.uint8]:
         """See HFTensor."""
         raise ValueError(f"{self.name}: no type holds it as it is")
-
-    def prefetch(self) -> None:
-        """See HFTensor."""
-        self._tensor.prefetch()
-
-    def release(self) -> None:
-        """See HFTensor."""
-        self._tensor.release()

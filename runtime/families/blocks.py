@@ -24,6 +24,10 @@ from halfbyte.families.stages import (
 )
 from halfbyte.families.tensors import OUTPUT, ROPE_FREQS, ROPE_LONG, ROPE_SHORT, TensorSpec
 
+FFN_NORM = "ffn_norm"
+# What files of some families call it, since it stands behind attention.
+LATE_NAME = "post_attention_norm"
+
 
 def embedding(c: ModelConfig) -> Iterator[Stage]:
     """x = token_embd[tokens]."""
@@ -49,10 +53,15 @@ def qkv(i: int, *, is_fused: bool = False, source: str = "normed") -> Stage:
 
 
 def feed_forward(
-    c: ModelConfig, i: int, *, activation: str = "silu", is_fused: bool = False
+    c: ModelConfig,
+    i: int,
+    *,
+    norm: str = FFN_NORM,
+    activation: str = "silu",
+    is_fused: bool = False,
 ) -> Iterator[Stage]:
     """x += ffn_down(activation(ffn_gate n) * (ffn_up n)), n = RMSNorm(x)."""
-    yield Norm("ffn_norm", layer=i)
+    yield Norm(norm, layer=i)
     yield FeedForward(
         "ffn_gate", "ffn_up", "ffn_down", activation, c.mlp_bias, is_fused=is_fused, layer=i
     )
@@ -156,10 +165,10 @@ def fused_feed_forward_tensors(c: ModelConfig, i: int) -> Iterator[TensorSpec]:
     yield TensorSpec(f"{at}ffn_down.weight", down, (c.dim, c.hidden_dim))
 
 
-def feed_forward_tensors(c: ModelConfig, i: int) -> Iterator[TensorSpec]:
+def feed_forward_tensors(c: ModelConfig, i: int, *, norm: str = FFN_NORM) -> Iterator[TensorSpec]:
     """What `feed_forward` takes."""
     hf_name = f"model.layers.{i}.post_attention_layernorm"
-    yield from norm_tensors(f"blk.{i}.ffn_norm", hf_name, c.dim)
+    yield from norm_tensors(f"blk.{i}.{norm}", hf_name, c.dim)
     yield from network_tensors(c, i)
 
 

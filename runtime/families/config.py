@@ -165,6 +165,15 @@ class RopeConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class Ropes:
+    """What a file or config.json says of rotation; see ModelConfig."""
+
+    rope: RopeConfig
+    local: RopeConfig | None
+    temperature: Temperature | None
+
+
+@dataclass(frozen=True, slots=True)
 class ExpertsConfig:
     """Experts that take the place of a layer's feed-forward network, and who gets which rows.
 

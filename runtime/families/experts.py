@@ -32,6 +32,7 @@ class Names:
         router, shared, shared_gate, selection_bias: "" where there are none.
         shared_kinds: gate, up and down of the shared one, behind its name.
         norm: of the network's input.
+        file_norm: what a GGUF file calls that.
         activation: of the hidden features, a key of stages.ACTIVATIONS.
     """
 
@@ -50,18 +51,22 @@ class Names:
         "down_proj.weight",
     )
     norm: str = "post_attention_layernorm.weight"
+    file_norm: str = blocks.FFN_NORM
     activation: str = "silu"
 
 
 def network(c: ModelConfig, i: int, names: Names) -> Iterator[Stage]:
     """What layer i has, experts or a feed-forward network."""
-    return experts(c, i, names) if c.has_experts(i) else blocks.feed_forward(c, i)
+    if c.has_experts(i):
+        return experts(c, i, names)
+    return blocks.feed_forward(c, i, norm=names.file_norm)
 
 
 def network_tensors(c: ModelConfig, i: int, names: Names) -> Iterator[TensorSpec]:
     """What `network` takes."""
-    has_experts = c.has_experts(i)
-    return expert_tensors(c, i, names) if has_experts else blocks.feed_forward_tensors(c, i)
+    if c.has_experts(i):
+        return expert_tensors(c, i, names)
+    return blocks.feed_forward_tensors(c, i, norm=names.file_norm)
 
 
 def experts(c: ModelConfig, i: int, names: Names) -> Iterator[Stage]:
@@ -71,7 +76,7 @@ def experts(c: ModelConfig, i: int, names: Names) -> Iterator[Stage]:
     """
     assert c.experts is not None
     gate = (SHARED_GATE,) if names.shared_gate else ()
-    yield Norm("ffn_norm", layer=i)
+    yield Norm(names.file_norm, layer=i)
     yield Project((ROUTER, *gate), "normed", "routed", layer=i)
     bias = _SELECTION_BIAS if names.selection_bias else ""
     yield Route(selection_bias=bias, scale=c.residual_scale, layer=i)
@@ -92,7 +97,7 @@ def expert_tensors(c: ModelConfig, i: int, names: Names) -> Iterator[TensorSpec]
     """What `experts` takes."""
     e, at, hf = c.experts, f"blk.{i}.", f"model.layers.{i}."
     assert e is not None
-    yield TensorSpec(f"{at}ffn_norm.weight", hf + names.norm, (c.dim,))
+    yield TensorSpec(f"{at}{names.file_norm}.weight", hf + names.norm, (c.dim,))
     yield TensorSpec(f"{at}{ROUTER}.weight", hf + names.router, (e.n_experts, c.dim))
     if names.selection_bias:
         name = f"{at}{_SELECTION_BIAS}.bias"

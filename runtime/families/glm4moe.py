@@ -7,46 +7,23 @@ has q and k in the order of halves.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import replace
+from functools import partial
 
-from halfbyte.families import blocks
-from halfbyte.families.config import ModelConfig
-from halfbyte.families.experts import Names, network, network_tensors
+from halfbyte.families import blocks, llama
+from halfbyte.families.experts import Names
 from halfbyte.families.family import DEFAULTS, ExpertRules, Family, NextNames
 from halfbyte.families.next_tokens import NEXT_KEYS
-from halfbyte.families.stages import Norm, Stage
-from halfbyte.families.tensors import TensorSpec
 
-_NAMES = Names(shared="mlp.shared_experts", selection_bias="mlp.gate.e_score_correction_bias")
-_NORM = "post_attention_norm"  # which stands before the network, as anywhere else
-
-
-def stages(c: ModelConfig) -> Iterator[Stage]:
-    """The forward pass."""
-    yield from blocks.embedding(c)
-    for i in range(c.n_layers):
-        yield from blocks.attention(c, i, norms=c.head_norms)
-        _, *rest = network(c, i, _NAMES)
-        yield from (Norm(_NORM, layer=i), *rest)
-    yield from blocks.logits(c)
-
-
-def tensors(c: ModelConfig) -> Iterator[TensorSpec]:
-    """What it takes."""
-    yield from blocks.embedding_tensors(c)
-    for i in range(c.n_layers):
-        yield from blocks.attention_tensors(c, i, norms=c.head_norms)
-        for spec in network_tensors(c, i, _NAMES):
-            yield replace(spec, name=spec.name.replace("ffn_norm", _NORM))
-    yield from blocks.logits_tensors(c)
-
+_NAMES = Names(
+    shared="mlp.shared_experts", selection_bias="mlp.gate.e_score_correction_bias",
+    file_norm=blocks.LATE_NAME,
+)  # fmt: skip
 
 FAMILY = Family(
     architecture="glm4moe",
     rotates_halves=True,
-    stages=stages,
-    tensors=tensors,
+    stages=partial(llama.stages, names=_NAMES),
+    tensors=partial(llama.tensors, names=_NAMES),
     defaults={
         "glm4_moe": {
             **DEFAULTS,

@@ -18,7 +18,6 @@ from halfbyte.families.family import DEFAULTS, ExpertRules, Family
 from halfbyte.families.stages import SINKS, Attend, Norm, Project, Rope, Stage
 from halfbyte.families.tensors import TensorSpec
 
-_NORM = "post_attention_norm"  # which stands before the experts
 _LIMIT = 7.0  # that gate and up are clamped to
 
 
@@ -31,7 +30,7 @@ def stages(c: ModelConfig) -> Iterator[Stage]:
         yield Rope(biases=True, layer=i)
         yield Attend(sinks=True, layer=i)
         yield blocks.joined(c, i, "attn_output", "attended", bias=True)
-        yield Norm(_NORM, layer=i)
+        yield Norm(blocks.LATE_NAME, layer=i)
         yield Project((ROUTER,), "normed", "routed", layer=i)
         yield Route(bias=ROUTER, layer=i)
         yield ExpertsHidden(GATE, UP, DOWN, clamps=_LIMIT, biases=True, layer=i)
@@ -47,7 +46,9 @@ def tensors(c: ModelConfig) -> Iterator[TensorSpec]:
         yield from blocks.norm_tensors(f"{at}attn_norm", f"{hf}input_layernorm", c.dim)
         yield from blocks.projection_tensors(c, i, biases=True, out_bias=True)
         yield TensorSpec(f"{at}{SINKS}.weight", f"{hf}self_attn.sinks", (c.n_heads,))
-        yield from blocks.norm_tensors(f"{at}{_NORM}", f"{hf}post_attention_layernorm", c.dim)
+        yield from blocks.norm_tensors(
+            f"{at}{blocks.LATE_NAME}", f"{hf}post_attention_layernorm", c.dim
+        )
         yield from _expert_tensors(c, at, f"{hf}mlp.")
     yield from blocks.logits_tensors(c)
 

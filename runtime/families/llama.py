@@ -37,7 +37,7 @@ def stages(
     """
     yield from blocks.embedding(c)
     for i in range(c.n_layers):
-        yield from blocks.attention(c, i, biases=biases, norms=norms)
+        yield from blocks.attention(c, i, biases=biases, norms=norms or c.head_norms)
         yield from network(c, i, names)
     yield from blocks.logits(c)
 
@@ -48,7 +48,7 @@ def tensors(
     """What it takes."""
     yield from blocks.embedding_tensors(c)
     for i in range(c.n_layers):
-        yield from blocks.attention_tensors(c, i, biases=biases, norms=norms)
+        yield from blocks.attention_tensors(c, i, biases=biases, norms=norms or c.head_norms)
         yield from network_tensors(c, i, names)
     yield from blocks.logits_tensors(c)
 

@@ -26,10 +26,10 @@ from halfbyte.families.experts import network, network_tensors
 from halfbyte.families.family import DEFAULTS, ExpertRules, Family, NextNames, RecurrentRules
 from halfbyte.families.next_tokens import NEXT_KEYS
 from halfbyte.families.qwen2moe import CHOICE_KEYS, NAMES, SHARED_KEYS, SIZE_KEYS
-from halfbyte.families.stages import Norm, Stage
+from halfbyte.families.stages import Stage
 from halfbyte.families.tensors import TensorSpec
 
-_NORM = "post_attention_norm"  # which stands before the network, as anywhere else
+_NAMES = replace(NAMES, file_norm=blocks.LATE_NAME)
 
 
 def stages(c: ModelConfig) -> Iterator[Stage]:
@@ -37,8 +37,7 @@ def stages(c: ModelConfig) -> Iterator[Stage]:
     yield from blocks.embedding(c)
     for i in range(c.n_layers):
         yield from delta_net(c, i) if c.is_recurrent(i) else attention(c, i)
-        _, *rest = network(c, i, NAMES)
-        yield from (Norm(_NORM, layer=i), *rest)
+        yield from network(c, i, _NAMES)
     yield from blocks.logits(c)
 
 
@@ -53,24 +52,22 @@ def _tensors(c: ModelConfig) -> Iterator[TensorSpec]:
     yield from blocks.embedding_tensors(c)
     for i in range(c.n_layers):
         yield from delta_net_tensors(c, i) if c.is_recurrent(i) else attention_tensors(c, i)
-        for spec in network_tensors(c, i, NAMES):
-            yield replace(spec, name=spec.name.replace("ffn_norm", _NORM))
+        yield from network_tensors(c, i, _NAMES)
     yield from blocks.logits_tensors(c)
 
 
-RECURRENT = RecurrentRules(from_gguf, from_hf)
-NEXT_NAMES = NextNames(
+_NEXT_NAMES = NextNames(
     layer="mtp.layers.{i}.", eh_proj="mtp.fc", enorm="mtp.pre_fc_norm_embedding",
     hnorm="mtp.pre_fc_norm_hidden", norm="mtp.norm", embedding="", head="", adds=1.0,
 )  # fmt: skip
-# What all of Qwen's with delta nets read and have.
-READS = NEXT_KEYS | {
+_READS = NEXT_KEYS | {
     "partial_rotary_factor", "rope.dimension_count", "full_attention_interval",
     "attention.recurrent_layers", "mtp_num_hidden_layers", "ssm.conv_kernel", "ssm.inner_size",
     "ssm.state_size", "ssm.time_step_rank", "ssm.group_count", "linear_conv_kernel_dim",
     "linear_key_head_dim", "linear_value_head_dim", "linear_num_key_heads",
     "linear_num_value_heads",
 }  # fmt: skip
+# Of all of Qwen's with delta nets.
 DEFAULTS_OF_ALL: dict[str, Any] = {
     **DEFAULTS,
     "max_position_embeddings": 32768,
@@ -104,8 +101,8 @@ FAMILY = Family(
         },
     },
     only={"attention_bias": False},
-    recurrent=RECURRENT,
-    next_names=NEXT_NAMES,
-    reads=READS,
+    recurrent=RecurrentRules(from_gguf, from_hf),
+    next_names=_NEXT_NAMES,
+    reads=_READS,
     experts=ExpertRules(hf={**SIZE_KEYS, **SHARED_KEYS, **CHOICE_KEYS}, has_shared=True),
 )

@@ -10,7 +10,7 @@ Source: llama.cpp's load_hparams (src/llama-model.cpp) and llama_context.
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from halfbyte.errors import ModelFileError, UnsupportedModelError
 from halfbyte.families.config import (
@@ -22,6 +22,7 @@ from halfbyte.families.config import (
     SECTIONS_KEY,
     TEMPERATURE_KEY,
     RopeConfig,
+    Ropes,
 )
 from halfbyte.families.family import Family
 from halfbyte.families.metadata_keys import is_saved
@@ -43,15 +44,6 @@ log = logging.getLogger(__name__)
 _KINDS = ("none", "linear", "yarn", "longrope")
 _ROTATED, _LOCAL_THETA = "rope.dimension_count", "rope.freq_base_swa"
 _UNSTATED = ("gemma", "gemma2")  # of whose files llama.cpp's converter leaves out the base
-
-
-@dataclass(frozen=True, slots=True)
-class Ropes:
-    """What a file says of rotation; see ModelConfig."""
-
-    rope: RopeConfig
-    local: RopeConfig | None
-    temperature: Temperature | None
 
 
 def read_ropes(

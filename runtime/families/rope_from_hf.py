@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from halfbyte.families.config import DEFAULT_THETA, KEYS, MAX_CTX, RopeConfig
+from halfbyte.families.config import DEFAULT_THETA, KEYS, MAX_CTX, RopeConfig, Ropes
 from halfbyte.families.family import Family
 from halfbyte.families.hf_keys import say_unused
 from halfbyte.families.hf_reader import Reader
@@ -51,15 +51,6 @@ ROPE_KINDS: Mapping[str, tuple[str, ...]] = {
     _PROPORTIONAL: ("factor",),
 }  # fmt: skip
 _SPELLINGS = ("su", "yarn")  # that older Phi-3 checkpoints have for longrope
-
-
-@dataclass(frozen=True, slots=True)
-class Ropes:
-    """What config.json says of rotation; see ModelConfig."""
-
-    rope: RopeConfig
-    local: RopeConfig | None
-    temperature: Temperature | None
 
 
 def read_ropes(

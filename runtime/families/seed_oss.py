@@ -6,39 +6,19 @@ file has q and k in the order of halves.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import replace
+from functools import partial
 
 from halfbyte.families import blocks, llama
-from halfbyte.families.config import ModelConfig
+from halfbyte.families.experts import Names
 from halfbyte.families.family import DEFAULTS, Family
-from halfbyte.families.stages import Norm, Stage
-from halfbyte.families.tensors import TensorSpec
 
-_NORM = "post_attention_norm"  # which stands before the network, as anywhere else
-
-
-def stages(c: ModelConfig) -> Iterator[Stage]:
-    """The forward pass."""
-    yield from blocks.embedding(c)
-    for i in range(c.n_layers):
-        yield from blocks.attention(c, i)
-        _, *network = blocks.feed_forward(c, i)
-        yield from (Norm(_NORM, layer=i), *network)
-    yield from blocks.logits(c)
-
-
-def tensors(c: ModelConfig) -> Iterator[TensorSpec]:
-    """What it takes."""
-    for spec in llama.tensors(c):
-        yield replace(spec, name=spec.name.replace("ffn_norm", _NORM))
-
+_NAMES = Names(file_norm=blocks.LATE_NAME)
 
 FAMILY = Family(
     architecture="seed_oss",
     rotates_halves=True,
-    stages=stages,
-    tensors=tensors,
+    stages=partial(llama.stages, names=_NAMES),
+    tensors=partial(llama.tensors, names=_NAMES),
     defaults={
         "seed_oss": {
             **DEFAULTS,

@@ -33,6 +33,15 @@ class AsyncCall(Call):
         self.finish()
         yield
 
+    async def await_end(self) -> None:
+        """Begin, and wait until it is over; it is cancelled with the task that waits."""
+        try:
+            self.begin()
+            async for _ in self.afollow():
+                pass
+        finally:
+            self.cancel()
+
     async def await_news(self) -> None:
         """`wait` for a task. That it ends in time is others' work: see deadlines.py."""
         self.check_process()

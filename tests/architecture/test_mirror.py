@@ -132,6 +132,7 @@ COVERED_BY = {
     "kernels/stages/group_norms.py": "kernels/stages/test_mamba2.py",
     "kernels/stages/mamba2_inputs.py": "kernels/stages/test_mamba2.py",
     "convert/sources/mamba_tensors.py": "runtime/test_golden.py",
+    "convert/sources/tensor_view.py": "convert/sources/test_tap_tensors.py",
     "runtime/engine/mamba2_records.py": "runtime/engine/test_engine.py",
     "runtime/families/granitehybrid.py": "runtime/families/test_mamba2_from_hf.py",
     "runtime/families/nemotron_h.py": "runtime/families/test_mamba2_from_hf.py",

@@ -47,32 +47,25 @@ def llama_cpp_sources() -> Path:
     return path
 
 
-Case = tuple[str, tuple[int, ...], bool, dict[str, Any]]
-TOLERANCE = {"f32": 1e-4, "f16": 2e-3}
-
-
-@pytest.fixture(scope="session")
-def made_by_transformers(
+@pytest.fixture(scope="module")
+def checkpoints(
+    request: pytest.FixtureRequest,
     torch_python: Path,
     benchmark_module: Callable[[str], ModuleType],
     tmp_path_factory: pytest.TempPathFactory,
-) -> Callable[[dict[str, Case], int], Path]:
-    """Makes a folder with a checkpoint and its expected.npz for each case, of so many tokens.
+) -> Path:
+    """A folder with a checkpoint and its expected.npz for each of CASES, of N_IDS tokens.
 
     A case: model_type, (dim, hidden, layers, heads, kv heads, head_dim), tied, options.
     """
-
-    def make(cases: dict[str, Case], n_ids: int) -> Path:
-        out = tmp_path_factory.mktemp("transformers")
-        tiny_llama = benchmark_module("tiny_llama")
-        specs = []
-        for i, (name, (kind, shape, tied, options)) in enumerate(cases.items()):
-            tiny = tiny_llama.Tiny(name, i, *shape, 323, 1e4, tied, kind=kind)
-            more = {"dtype": "float32", "shard": None, "options": options, "n_ids": n_ids}
-            specs.append(asdict(tiny) | more)
-        return make_checkpoints(specs, out, torch_python, tiny_llama)
-
-    return make
+    out = tmp_path_factory.mktemp("transformers")
+    tiny_llama = benchmark_module("tiny_llama")
+    specs = []
+    for i, (name, (kind, shape, tied, options)) in enumerate(request.module.CASES.items()):
+        tiny = tiny_llama.Tiny(name, i, *shape, 323, 1e4, tied, kind=kind)
+        more = {"dtype": "float32", "shard": None, "options": options}
+        specs.append(asdict(tiny) | more | {"n_ids": request.module.N_IDS})
+    return make_checkpoints(specs, out, torch_python, tiny_llama)
 
 
 @pytest.fixture(scope="session")

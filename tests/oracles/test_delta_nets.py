@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -55,11 +54,6 @@ CASES: dict[str, tuple[str, tuple[int, ...], bool, dict[str, Any]]] = {
         **_nets(2, 8, 16, 32), **_rope(0.25), **_experts(5, 1, 64, 32),
         "layer_types": [_L, _A, _L]}),
 }  # fmt: skip
-
-
-@pytest.fixture(scope="module")
-def checkpoints(made_by_transformers: Callable[..., Path]) -> Path:
-    return made_by_transformers(CASES, N_IDS)
 
 
 @pytest.mark.parametrize("name", CASES)

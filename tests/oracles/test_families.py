@@ -5,7 +5,6 @@ Contexts are longer than windows, and than what positions were stretched from.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -150,11 +149,6 @@ CASES: dict[str, tuple[str, tuple[int, ...], bool, dict[str, Any]]] = {
     "qwen2-moe-steps": ("qwen2_moe", (64, 96, 4, 4, 2, 16), False, _qwen(
         2, [], shared_expert_intermediate_size=64)),
 }  # fmt: skip
-
-
-@pytest.fixture(scope="module")
-def checkpoints(made_by_transformers: Callable[..., Path]) -> Path:
-    return made_by_transformers(CASES, N_IDS)
 
 
 @pytest.mark.parametrize("name", CASES)

@@ -7,7 +7,6 @@ logits agree within a tolerance per file type and ids where a token leads clearl
 from __future__ import annotations
 
 import json
-import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
@@ -16,6 +15,7 @@ import numpy as np
 import pytest
 
 import halfbyte
+from tests.oracles.llama_cpp_answers import ask
 
 pytestmark = pytest.mark.oracle
 
@@ -37,13 +37,6 @@ PROMPTS = {
 # Logits that llama.cpp's choice may fall behind ours: twice the 99th percentile of the margin's
 # error that benchmarks/quality.py measures for either engine (0.42 and 0.47).
 MAX_LEAD = 1.0
-
-
-def ask(python: Path, model: Path, *lines: str) -> None:
-    """Have llama.cpp carry out commands of benchmarks/peer.py."""
-    command = [python, ROOT / "benchmarks" / "peer.py", model]
-    text = "\n".join(lines) + "\n"
-    subprocess.run(command, input=text, check=True, text=True, stdout=subprocess.DEVNULL)
 
 
 @pytest.fixture(

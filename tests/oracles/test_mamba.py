@@ -5,7 +5,6 @@ Sizes of heads and groups, orders of layers, with and without experts and rotati
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -73,11 +72,6 @@ CASES: dict[str, tuple[str, tuple[int, ...], bool, dict[str, Any]]] = {
         "EM*E-M", (6, 32, 128, 3), **_experts(12, 4, 32, 64, n_group=4, topk_group=2,
                                                norm_topk_prob=False))),
 }  # fmt: skip
-
-
-@pytest.fixture(scope="module")
-def checkpoints(made_by_transformers: Callable[..., Path]) -> Path:
-    return made_by_transformers(CASES, N_IDS)
 
 
 @pytest.mark.parametrize("name", CASES)

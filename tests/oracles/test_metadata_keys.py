@@ -12,7 +12,8 @@ import pytest
 
 import halfbyte
 from tests.mutants.document import ARRAY, Document, Entry, parse
-from tests.oracles.test_llama_cpp import TOLERANCE, ask
+from tests.oracles.llama_cpp_answers import logits_of, words
+from tests.oracles.test_llama_cpp import TOLERANCE
 
 pytestmark = pytest.mark.oracle
 
@@ -76,12 +77,9 @@ def test_logits_are_llama_cpps(
     document = parse(plain.read_bytes())
     for key, value in stated.items():
         state(document, f"llama.{key}", value)
-    path, ids_file, out = tmp_path / "a.gguf", tmp_path / "ids.npy", tmp_path / "out.npy"
+    path, ids = tmp_path / "a.gguf", words(99)
     path.write_bytes(document.to_bytes())
-    ids = [1, *np.random.default_rng(3).integers(259, 315, 99).tolist()]
-    np.save(ids_file, np.array(ids))
-    ask(peer_python, path, f"logits {ids_file} {out}")
-    theirs = np.load(out)
+    theirs = logits_of(peer_python, path, ids)
     with halfbyte.load(path, threads=2) as model, halfbyte.load(plain, threads=2) as other:
         ours, without = model.logits(ids), other.logits(ids)
     assert np.abs(ours - theirs).max() / np.abs(theirs).max() < TOLERANCE["f32"]

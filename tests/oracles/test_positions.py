@@ -5,7 +5,6 @@ Contexts are longer than the original ones and than the windows.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -59,11 +58,6 @@ CASES: dict[str, tuple[str, tuple[int, ...], bool, dict[str, Any]]] = {
     "ministral3-tied": ("ministral3", (128, 128, 3, 8, 2, 16), True, {
         "rope_parameters": _yarn(4, 16, **_TEMPERED, beta_fast=32.0, beta_slow=1.0)}),
 }  # fmt: skip
-
-
-@pytest.fixture(scope="module")
-def checkpoints(made_by_transformers: Callable[..., Path]) -> Path:
-    return made_by_transformers(CASES, N_IDS)
 
 
 @pytest.mark.parametrize("name", CASES)

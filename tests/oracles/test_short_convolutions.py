@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -43,11 +42,6 @@ CASES: dict[str, tuple[str, tuple[int, ...], bool, dict[str, Any]]] = {
     "lfm2moe-unnormed": ("lfm2_moe", (64, 96, 4, 2, 2, 32), True, {
         **_types("ccca"), **_experts(6, 4, 64, 2, norm_topk_prob=False, conv_L_cache=4)}),
 }  # fmt: skip
-
-
-@pytest.fixture(scope="module")
-def checkpoints(made_by_transformers: Callable[..., Path]) -> Path:
-    return made_by_transformers(CASES, N_IDS)
 
 
 @pytest.mark.parametrize("name", CASES)

@@ -20,7 +20,7 @@ from halfbyte.kernels.formats.block_format import BlockFormat
 from halfbyte.kernels.formats.registry import FORMATS
 from halfbyte.kernels.quantizers.quantize import dequantize, quantize
 from tests.mutants.document import Tensor, parse
-from tests.oracles.test_llama_cpp import ask
+from tests.oracles.llama_cpp_answers import logits_of, words
 
 pytestmark = pytest.mark.oracle
 
@@ -118,12 +118,9 @@ def test_llama_cpp_runs_the_same_file(
     ggml: Ggml, peer_python: Path, plain_file: Path, fmt: BlockFormat, factor: float,
     tmp_path: Path,
 ) -> None:  # fmt: skip
-    path, ids_file, logits_file = (tmp_path / n for n in ("m.gguf", "ids.npy", "logits.npy"))
+    path, ids = tmp_path / "m.gguf", words(40)
     _with_matrices(plain_file, ggml, fmt, path, factor)
-    ids = [1, *np.random.default_rng(3).integers(259, 315, 40).tolist()]
-    np.save(ids_file, np.array(ids))
-    ask(peer_python, path, f"logits {ids_file} {logits_file}")
-    expected = np.load(logits_file)
+    expected = logits_of(peer_python, path, ids)
     with halfbyte.load(path, threads=2) as model:
         error = np.abs(model.logits(ids) - expected).max() / np.abs(expected).max()
     print(f"{fmt.name}: {error:.2g}")

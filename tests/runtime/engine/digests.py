@@ -10,19 +10,21 @@ import sys
 from pathlib import Path
 
 import numpy as np
-from small_models import SHAPES, build, run
+from small_models import SHAPES, build, compile_kernels, run
 
 from halfbyte.kernels.compiler import jit, target
 from halfbyte.kernels.pool import Pool
+
+NAMES = ("mix", "F32", "Qwen2", "window", "experts", "int8", "int4", "positions", "Granite",
+         "DeepSeek", "Granite4", "LFM2")  # fmt: skip
 
 
 def main(isa: str, cache: str) -> None:
     """Print a digest per model, each of a prompt in two chunks and some single tokens."""
     target.force(isa)
     jit.set_cache_root(Path(cache))
-    names = ("mix", "F32", "Qwen2", "window", "experts", "int8", "int4", "positions", "Granite",
-             "DeepSeek", "Granite4", "LFM2")  # fmt: skip
-    for name in names:
+    compile_kernels(SHAPES[name] for name in NAMES)
+    for name in NAMES:
         pool = Pool(2)
         model = build(SHAPES[name], pool)
         logits = run(model.engine(pool), model.tokens(180), [130, 40, *[1] * 10])

@@ -12,6 +12,7 @@ from halfbyte.families.latent_config import LatentConfig
 from halfbyte.families.mamba2_config import Mamba2
 from halfbyte.families.rope import Temperature, Yarn
 from halfbyte.families.short_conv_config import ShortConv
+from halfbyte.kernels.layouts.panels import PANEL_FORMATS, PanelFormat
 
 N_CTX = 1024
 
@@ -47,6 +48,11 @@ class Shape:
             sliding_window=self.sliding_window, tied=self.is_tied, experts=self.experts,
         )  # fmt: skip
         return replace(config, **self.changes)
+
+    def format(self, name: str) -> PanelFormat:
+        """That of a tensor."""
+        of = self.format_of
+        return PANEL_FORMATS[of if isinstance(of, str) else of(name)]
 
 
 def _every_format(name: str) -> str:
