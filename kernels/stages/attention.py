@@ -23,10 +23,11 @@ import numpy as np
 
 from halfbyte.kernels.compiler import target
 from halfbyte.kernels.compiler.jit import Kernel, device, kernel_maker
-from halfbyte.kernels.layouts.kv_pages import KV_TYPES, MAX_GROUP, PAGE, is_coded, padded_dim
+from halfbyte.kernels.layouts.kv_pages import KV_TYPES, PAGE, is_coded, padded_dim
 from halfbyte.kernels.stages.attention_page import (
+    MAX_ROWS,
     MINUS_INF,
-    STATE,
+    PLANE,
     WEIGHTS,
     attend_page,
     take_queries,
@@ -35,21 +36,22 @@ from halfbyte.kernels.stages.codes_page import attend_codes, take_query_codes
 from halfbyte.kernels.stages.latent_page import attend_latents, take_latent_queries
 from halfbyte.kernels.vectors.hadamard import rotate_head
 from halfbyte.kernels.vectors.scalars import get_f32, get_i64, put_f32, stack
-from halfbyte.kernels.vectors.simd import div, first_lane, fma, load, mul, splat, store
-from halfbyte.kernels.vectors.vector_math import exp
+from halfbyte.kernels.vectors.simd import add, div, fma, load, maximum, mul, splat, store, sub
+from halfbyte.kernels.vectors.vector_math import exp_below_0
 
-MAX_ROWS = MAX_GROUP  # rows of one task: scratch is sized for them
+PAGE_STATES, MERGED_STATES = 2 * PLANE, 4 * PLANE
 NO_WINDOW = 1 << 30  # a window beyond any context, in 32 bits: lanes are compared in these
+_SINGLE = 4  # a lone row needs so many independent sums
 
 
 def scratch_floats(value_dim: int) -> int:
     """Floats of scratch that a task needs: queries, weights, a page's values, merged values."""
-    return MAX_ROWS * (PAGE + 3 * value_dim + STATE // 4)
+    return MAX_ROWS * (PAGE + 3 * value_dim + (PAGE_STATES + MERGED_STATES) // PLANE)
 
 
 def partial_nbytes(value_dim: int, group: int) -> int:
     """Bytes of what a page gives for a query's `group` heads of a KV head: states, values."""
-    return group * (STATE + 4 * value_dim)
+    return group * (2 * 4 + 4 * value_dim)
 
 
 def query_block(group: int) -> int:
@@ -64,13 +66,15 @@ def query_block(group: int) -> int:
 
 
 # --- merging pages ----------------------------------------------------------------------------
+# What was merged of rows: planes of their maxima and sums, and of the factors by which what was
+# merged, and what a page gives, are multiplied next.
 
 
 @device
-def _begin_row(state, values, n_vectors, sink):
+def _begin_row(merged, row, values, n_vectors, sink):
     """Nothing merged yet, or a sink at an address: a score without a value."""
-    put_f32(state, get_f32(sink) if sink != 0 else MINUS_INF)
-    put_f32(state + 4, np.float32(1 if sink != 0 else 0))
+    put_f32(merged + 4 * row, get_f32(sink) if sink != 0 else MINUS_INF)
+    put_f32(merged + PLANE + 4 * row, np.float32(1 if sink != 0 else 0))
     for v in range(n_vectors):
         store(values + 64 * v, splat(np.float32(0)))
 
@@ -82,14 +86,24 @@ def _sink(sinks, head):
 
 
 @device
-def _merge_row(state, values, page_state, page_values, n_vectors):
-    """Merge a page's (max, sum, values) of a row into what the earlier pages gave."""
-    old, new = get_f32(state), get_f32(page_state + 8)
-    top = max(old, new)
-    a, b = exp(splat(old - top)), exp(splat(new - top))
-    put_f32(state, top)
-    total = get_f32(state + 4) * first_lane(a) + get_f32(page_state + 12) * first_lane(b)
-    put_f32(state + 4, total)
+def _merge_states(merged, maxima, sums, n_rows):
+    """Merge what a page gives of n rows, 16 of them at a time, but for their values."""
+    for at in range(0, 4 * n_rows, 64):
+        old, new = load(merged + at), load(maxima + at)
+        top = maximum(old, new)
+        a, b = exp_below_0(sub(old, top)), exp_below_0(sub(new, top))
+        store(merged + at, top)
+        total = add(mul(load(merged + PLANE + at), a), mul(load(sums + at), b))
+        store(merged + PLANE + at, total)
+        store(merged + 2 * PLANE + at, a)
+        store(merged + 3 * PLANE + at, b)
+
+
+@device
+def _merge_values(merged, row, values, page_values, n_vectors):
+    """Merge a row's values of a page by the factors that `_merge_states` left."""
+    a = splat(get_f32(merged + 2 * PLANE + 4 * row))
+    b = splat(get_f32(merged + 3 * PLANE + 4 * row))
     for v in range(n_vectors):
         kept = mul(load(values + 64 * v), a)
         store(values + 64 * v, fma(load(page_values + 64 * v), b, kept))
@@ -109,9 +123,9 @@ def first_page(position, window):
 
 
 @device
-def _finish_row(state, values, out, d):
+def _finish_row(merged, row, values, out, d):
     """out = values / sum, d floats."""
-    total = splat(get_f32(state + 4))
+    total = splat(get_f32(merged + PLANE + 4 * row))
     for v in range((d + 15) // 16):
         normal = div(load(values + 64 * v), total)
         if d - 16 * v >= 16:
@@ -122,9 +136,16 @@ def _finish_row(state, values, out, d):
                 put_f32(out + 4 * i, get_f32(values + 4 * i))
 
 
-def _single(dv: int) -> int:
-    """Vectors of values at a time for a single row, which needs independent sums."""
-    return 4 if dv % 64 == 0 else 2
+def _vectors(dv: int, most: int) -> int:
+    """Vectors of values at a time: the most that go into a row of them."""
+    return next(n for n in range(most, 0, -1) if dv // 16 % n == 0)
+
+
+def _tile(kv_type: str, dv: int) -> tuple[int, int, int, int, int]:
+    """Vectors of scores at a time, of values, of a lone row's, and rows of either tile."""
+    isa = target.current()
+    vectors, rows, fewer = isa.codes_tile if is_coded(kv_type) else isa.attention_tile
+    return vectors, _vectors(dv, vectors), _vectors(dv, _SINGLE), rows, fewer
 
 
 def _suffix(cap: float, latent: int) -> str:
@@ -165,9 +186,8 @@ def attention_kernel(
     D, DV, GROUP, OUT = head_dim, value_dim, group, latent or head_dim
     QUERY, ROW = 4 * padded_dim(D), 4 * DV  # bytes of a row of queries, of values
     SCALE, CAP = np.float32(1.0 / np.sqrt(D)), np.float32(cap)
-    N = DV // 16
-    (VECTORS, ROWS), SINGLE = target.current().attention_tile, _single(DV)
-    HALF, ROTATED = ROWS // 2, int(is_coded(kv_type))
+    N, ROTATED = DV // 16, int(is_coded(kv_type))
+    VECTORS, PV, SINGLE, ROWS, FEWER = _tile(kv_type, DV)
     take, page_gives, SIZE = _of_type(kv_type, latent)
 
     def attend(q, q_stride, n_queries, position, window, pages, head_at, out, out_stride, scratch,
@@ -178,23 +198,24 @@ def attention_kernel(
         page_values = queries + MAX_ROWS * QUERY
         values = page_values + MAX_ROWS * ROW
         states = values + MAX_ROWS * ROW
+        merged = states + PAGE_STATES
         take(q, q_stride, n_rows, queries, D, DV, GROUP, SCALE, SIZE)
         for row in range(n_rows):
-            _begin_row(states + row * STATE, values + row * ROW, N, _sink(sinks, row % GROUP))
+            _begin_row(merged, row, values + row * ROW, N, _sink(sinks, row % GROUP))
         last = position + n_queries - 1
         for page in range(first_page(position, window), last // PAGE + 1):
             keys = get_i64(pages + 8 * page) + head_at
             n_keys = min(last + 1 - page * PAGE, PAGE)
-            page_gives(queries, states, keys, position, window, page * PAGE, n_keys, n_rows,
-                       weights, page_values, D, DV, SIZE, GROUP, VECTORS, ROWS, HALF,
-                       SINGLE, CAP)  # fmt: skip
+            page_gives(queries, states, keys, position + 1 - page * PAGE, window, n_keys, n_rows,
+                       weights, page_values, D, DV, SIZE, GROUP, VECTORS, PV, SINGLE, ROWS,
+                       FEWER, CAP)  # fmt: skip
+            _merge_states(merged, states, states + PLANE, n_rows)
             for row in range(n_rows):
-                state = states + row * STATE
                 if _sees(position + row // GROUP, page, window):
-                    _merge_row(state, values + row * ROW, state, page_values + row * ROW, N)
+                    _merge_values(merged, row, values + row * ROW, page_values + row * ROW, N)
         for row in range(n_rows):
             to = out + row // GROUP * out_stride + row % GROUP * OUT * 4
-            _finish_row(states + row * STATE, values + row * ROW, to, OUT)
+            _finish_row(merged, row, values + row * ROW, to, OUT)
             if ROTATED:
                 rotate_head(to, D)
 
@@ -212,8 +233,7 @@ def pages_kernel(
     """
     D, DV, GROUP, QUERY = head_dim, value_dim, group, 4 * padded_dim(head_dim)
     SCALE, CAP = np.float32(1.0 / np.sqrt(D)), np.float32(cap)
-    (VECTORS, ROWS), SINGLE = target.current().attention_tile, _single(DV)
-    HALF = ROWS // 2
+    VECTORS, PV, SINGLE, ROWS, FEWER = _tile(kv_type, DV)
     take, page_gives, SIZE = _of_type(kv_type, latent)
 
     def attend_pages(q, q_stride, n_queries, position, window, pages, head_at, begin, end,
@@ -228,15 +248,15 @@ def pages_kernel(
         for page in range(max(begin, first_page(position, window)), end):
             keys = get_i64(pages + 8 * page) + head_at
             n_keys = min(last + 1 - page * PAGE, PAGE)
-            page_gives(queries, states, keys, position, window, page * PAGE, n_keys, n_rows,
-                       weights, values, D, DV, SIZE, GROUP, VECTORS, ROWS, HALF,
-                       SINGLE, CAP)  # fmt: skip
-            out = partials + page * stride
-            for row in range(n_rows):
-                put_f32(out + row * STATE + 8, get_f32(states + row * STATE + 8))
-                put_f32(out + row * STATE + 12, get_f32(states + row * STATE + 12))
+            page_gives(queries, states, keys, position + 1 - page * PAGE, window, n_keys, n_rows,
+                       weights, values, D, DV, SIZE, GROUP, VECTORS, PV, SINGLE, ROWS,
+                       FEWER, CAP)  # fmt: skip
+            out, sums_at = partials + page * stride, 4 * n_rows
+            for at in range(0, 4 * n_rows, 4):
+                put_f32(out + at, get_f32(states + at))
+                put_f32(out + sums_at + at, get_f32(states + PLANE + at))
             for v in range(n_rows * DV // 16):
-                store(out + n_rows * STATE + 64 * v, load(values + 64 * v))
+                store(out + 2 * sums_at + 64 * v, load(values + 64 * v))
 
     return Kernel(attend_pages, f"pages_{kv_type}_{head_dim}_{group}{_suffix(cap, latent)}")
 
@@ -251,19 +271,26 @@ def merge_kernel(
     partials and stride as above, out (the query's heads), sinks as above.
     """
     OUT, GROUP, N, ROW = latent or head_dim, group, value_dim // 16, value_dim * 4
-    ROTATED = int(is_coded(kv_type))
+    ROTATED, AT_ONCE = int(is_coded(kv_type)), min(group, 16)
+    VALUES = AT_ONCE * ROW
 
     def merge(query, n_queries, position, window, partials, stride, out, sinks):
-        values, state = stack(ROW), stack(64)
-        mine, values_at = position + query, n_queries * GROUP * STATE
-        for head in range(GROUP):
-            row = query * GROUP + head
-            _begin_row(state, values, N, _sink(sinks, head))
+        values, merged = stack(VALUES), stack(MERGED_STATES)
+        mine, n_rows = position + query, n_queries * GROUP
+        for head in range(0, GROUP, AT_ONCE):
+            row, n = query * GROUP + head, min(GROUP - head, AT_ONCE)
+            for i in range(n):
+                _begin_row(merged, i, values + i * ROW, N, _sink(sinks, head + i))
             for page in range(first_page(mine, window), mine // PAGE + 1):
-                at = partials + page * stride
-                _merge_row(state, values, at + row * STATE, at + values_at + row * ROW, N)
-            _finish_row(state, values, out + head * OUT * 4, OUT)
-            if ROTATED:
-                rotate_head(out + head * OUT * 4, OUT)
+                maxima = partials + page * stride + 4 * row
+                given = partials + page * stride + 8 * n_rows + row * ROW
+                _merge_states(merged, maxima, maxima + 4 * n_rows, n)
+                for i in range(n):
+                    _merge_values(merged, i, values + i * ROW, given + i * ROW, N)
+            for i in range(n):
+                to = out + (head + i) * OUT * 4
+                _finish_row(merged, i, values + i * ROW, to, OUT)
+                if ROTATED:
+                    rotate_head(to, OUT)
 
     return Kernel(merge, f"merge_{'codes_' * ROTATED}{OUT}_{group}")

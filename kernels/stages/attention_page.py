@@ -1,7 +1,8 @@
 """What one page of the cache gives to a tile of query rows: attention.py goes over the pages.
 
 For each row that is the largest score, the sum of the exponentials below it (the row's *state*) and
-the values weighted by them. Rows are taken in tiles, as many as the registers hold.
+the values weighted by them. Rows are taken in tiles, as many as the registers hold. States are
+planes: the maxima of all rows, then their sums.
 """
 
 from __future__ import annotations
@@ -9,10 +10,10 @@ from __future__ import annotations
 import numpy as np
 
 from halfbyte.kernels.compiler.jit import device
-from halfbyte.kernels.layouts.kv_pages import PAGE
-from halfbyte.kernels.vectors.scalars import put_f32
+from halfbyte.kernels.layouts.kv_pages import MAX_GROUP, PAGE
+from halfbyte.kernels.vectors.scalars import get_f32, put_f32
 from halfbyte.kernels.vectors.simd import (
-    add,
+    add_all,
     keep_first,
     load,
     max_lanes,
@@ -24,11 +25,12 @@ from halfbyte.kernels.vectors.simd import (
     sum_lanes,
 )
 from halfbyte.kernels.vectors.tiles import add_outer, load_column, load_column_f16, save_tile, zeros
-from halfbyte.kernels.vectors.vector_math import exp, soft_cap
+from halfbyte.kernels.vectors.vector_math import exp_below_0, soft_cap
 
 MINUS_INF = np.float32(-np.inf)
 WEIGHTS = 4 * PAGE  # bytes of a row of scores
-STATE = 16  # bytes of a row: merged max and sum, the page's max and sum
+MAX_ROWS = MAX_GROUP  # rows of one task: scratch is sized for them
+PLANE = 4 * MAX_ROWS  # bytes of a number of each row
 
 
 @device
@@ -52,7 +54,7 @@ def _scores(q, row_nbytes, keys, d, n_vectors, weights, size, n, tile):
 
 
 @device
-def weighted(weights, values, row_nbytes, dv, n_keys, out, size, n, tile):
+def _weighted(weights, values, row_nbytes, dv, n_keys, out, size, n, tile):
     """out[row] = the sum of values[key] * weights[row][key], for `tile` rows of dv features."""
     for v in range(0, dv // 16, n):
         acc = zeros(n, tile)
@@ -72,74 +74,96 @@ def cap_row(scores, n_vectors, CAP):
 
 
 @device
-def softmax_row(weights, first, n_keys, n_vectors, state):
-    """Scores of a page -> exponentials below their maximum; keeps max and sum.
-
-    Keys before `first` and from n_keys on get 0. Vectors behind n_vectors hold no row's keys;
-    leaving them out leaves out zeros.
-    """
+def _largest(scores, first, n_keys, n_vectors):
+    """The largest score of a row's keys from `first` to n_keys; others become minus infinity."""
     largest = splat(MINUS_INF)
     if first <= 0 and n_keys >= 16 * n_vectors:
         for v in range(n_vectors):
-            largest = maximum(load(weights + 64 * v), largest)
+            largest = maximum(load(scores + 64 * v), largest)
     else:
         for v in range(n_vectors):
-            scores = keep_first(load(weights + 64 * v), n_keys - 16 * v, splat(MINUS_INF))
-            scores = keep_first(splat(MINUS_INF), first - 16 * v, scores)
-            store(weights + 64 * v, scores)
-            largest = maximum(scores, largest)
-    top = max_lanes(largest)
+            seen = keep_first(load(scores + 64 * v), n_keys - 16 * v, splat(MINUS_INF))
+            seen = keep_first(splat(MINUS_INF), first - 16 * v, seen)
+            store(scores + 64 * v, seen)
+            largest = maximum(seen, largest)
+    return max_lanes(largest)
+
+
+@device
+def _exponentials(scores, top, n_vectors):
+    """Scores -> exponentials below `top`, whose sum is returned; 0 where there is no score."""
     total = splat(np.float32(0))
-    if top > MINUS_INF:  # the exponential of minus infinity is exactly 0
-        for v in range(n_vectors):
-            e = exp(sub(load(weights + 64 * v), splat(top)))
-            store(weights + 64 * v, e)
-            total = add(total, e)
-    else:
-        for v in range(n_vectors):
-            store(weights + 64 * v, total)
-    put_f32(state + 8, top)
-    put_f32(state + 12, sum_lanes(total))
+    for v in range(0, n_vectors, 4):  # four at a time, which wait for each other less
+        e = exp_below_0(sub(load_column(scores + 64 * v, 64, 4), splat(top)))
+        save_tile(e, scores + 64 * v, 64, 0, 4, 1)
+        total = add_all(total, e)
+    return sum_lanes(total)
 
 
 @device
-def _row_tile(queries, states, keys, position, window, begin, n_keys, row, n_rows, weights, out, D,
-              DV, SIZE, GROUP, QK, PV, TILE, CAP):  # fmt: skip
-    """A page's states and values for TILE rows from `row` on; those beyond n_rows are unused."""
-    n_vectors = (n_keys + 63) // 64 * 4
-    w = weights + row * WEIGHTS
-    _scores(queries + row * DV * 4, DV * 4, keys, D, n_vectors, w, SIZE, QK, TILE)
-    for r in range(row, min(row + TILE, n_rows)):
-        cap_row(weights + r * WEIGHTS, n_vectors, CAP)
-        n_seen = position + r // GROUP + 1 - begin
-        softmax_row(weights + r * WEIGHTS, n_seen - window, n_seen, n_vectors,
-                     states + r * STATE)  # fmt: skip
-    weighted(w, keys + PAGE * D * SIZE, DV * SIZE, DV, n_keys, out + row * DV * 4, SIZE, PV,
-             TILE)  # fmt: skip
+def softmax_rows(weights, states, n_seen, window, n_rows, n_vectors, GROUP, CAP):
+    """Scores of a page -> exponentials below each row's maximum; keeps maxima and sums.
 
-
-@device
-def attend_page(queries, states, keys, position, window, begin, n_keys, n_rows, weights, out, D,
-                DV, SIZE, GROUP, VECTORS, ROWS, HALF, SINGLE, CAP):  # fmt: skip
-    """What a page gives: max and sum into `states`, values into `out`, rows of DV floats.
-
-    Where rows are left over, a tile computes more from stale, unused scratch.
+    The first query sees `n_seen` positions from the page's first on, the next one more.
+    Vectors behind n_vectors, a multiple of 4, hold no row's keys: what is left out is zeros.
     """
+    for row in range(n_rows):  # a loop of its own: then no row waits for its maximum
+        cap_row(weights + row * WEIGHTS, n_vectors, CAP)
+        n = n_seen + row // GROUP
+        top = _largest(weights + row * WEIGHTS, n - window, n, n_vectors)
+        put_f32(states + 4 * row, top)
+    for row in range(n_rows):
+        total = _exponentials(weights + row * WEIGHTS, get_f32(states + 4 * row), n_vectors)
+        put_f32(states + PLANE + 4 * row, total)
+
+
+@device
+def fills_tile(left, ROWS, FEWER):
+    """Whether a tile of ROWS is taken where so many rows are left, not one or two of FEWER."""
+    return left > 2 * FEWER or FEWER < left <= ROWS
+
+
+@device
+def weigh_rows(weights, values, row_nbytes, n_keys, n_rows, out, DV, SIZE, PV, SINGLE, ROWS,
+               FEWER):  # fmt: skip
+    """out[row] = the sum of values[key] * weights[row][key], in tiles of rows."""
     row = 0
     while row < n_rows:
-        left = n_rows - row
-        if left > HALF:
-            _row_tile(queries, states, keys, position, window, begin, n_keys, row, n_rows, weights,
-                      out, D, DV, SIZE, GROUP, VECTORS, VECTORS, ROWS, CAP)  # fmt: skip
+        w, to = weights + row * WEIGHTS, out + row * DV * 4
+        if fills_tile(n_rows - row, ROWS, FEWER):
+            _weighted(w, values, row_nbytes, DV, n_keys, to, SIZE, PV, ROWS)
             row += ROWS
-        elif left > 1:
-            _row_tile(queries, states, keys, position, window, begin, n_keys, row, n_rows, weights,
-                      out, D, DV, SIZE, GROUP, VECTORS, VECTORS, HALF, CAP)  # fmt: skip
-            row += HALF
+        elif n_rows - row > 1:
+            _weighted(w, values, row_nbytes, DV, n_keys, to, SIZE, PV, FEWER)
+            row += FEWER
         else:
-            _row_tile(queries, states, keys, position, window, begin, n_keys, row, n_rows, weights,
-                      out, D, DV, SIZE, GROUP, 4, SINGLE, 1, CAP)  # fmt: skip
+            _weighted(w, values, row_nbytes, DV, n_keys, to, SIZE, SINGLE, 1)
             row += 1
+
+
+@device
+def attend_page(queries, states, keys, n_seen, window, n_keys, n_rows, weights, out, D,
+                DV, SIZE, GROUP, VECTORS, PV, SINGLE, ROWS, FEWER, CAP):  # fmt: skip
+    """What a page gives: max and sum into `states`, values into `out`, rows of DV floats.
+
+    All rows meet the keys, then all the values, either of which stay in the L1 cache meanwhile.
+    Where rows are left over, a tile computes more from stale, unused scratch.
+    """
+    n_vectors, row = (n_keys + 63) // 64 * 4, 0
+    while row < n_rows:
+        q, w = queries + row * DV * 4, weights + row * WEIGHTS
+        if fills_tile(n_rows - row, ROWS, FEWER):
+            _scores(q, DV * 4, keys, D, n_vectors, w, SIZE, VECTORS, ROWS)
+            row += ROWS
+        elif n_rows - row > 1:
+            _scores(q, DV * 4, keys, D, n_vectors, w, SIZE, VECTORS, FEWER)
+            row += FEWER
+        else:
+            _scores(q, DV * 4, keys, D, n_vectors, w, SIZE, 4, 1)
+            row += 1
+    softmax_rows(weights, states, n_seen, window, n_rows, n_vectors, GROUP, CAP)
+    weigh_rows(weights, keys + PAGE * D * SIZE, DV * SIZE, n_keys, n_rows, out, DV, SIZE, PV,
+               SINGLE, ROWS, FEWER)  # fmt: skip
 
 
 @device

@@ -26,7 +26,7 @@ from halfbyte.kernels.products.byte_dots import (
     weighted_sums,
     zero_sums,
 )
-from halfbyte.kernels.stages.attention_page import STATE, WEIGHTS, cap_row, softmax_row
+from halfbyte.kernels.stages.attention_page import WEIGHTS, fills_tile, softmax_rows
 from halfbyte.kernels.vectors.hadamard import rotate_head
 from halfbyte.kernels.vectors.scalars import put_f32
 from halfbyte.kernels.vectors.simd import (
@@ -172,46 +172,45 @@ def _weighted_nibbles(weights, values, dv, n_keys, out, tile):
 
 
 @device
-def _row_tile(queries, states, keys, position, window, begin, n_keys, row, n_rows, weights, out, D,
-              DV, BITS, GROUP, QK, PV, TILE, HALF, CAP):  # fmt: skip
-    """A page's states and values for TILE rows from `row` on; those beyond n_rows are unused.
-
-    Values are taken for HALF of the rows at a time, as each has two sums.
-    """
-    n_vectors, stride = (n_keys + 63) // 64 * 4, DV * 4
-    w = weights + row * WEIGHTS
-    _scores(queries + row * stride, stride, keys, D, n_vectors, w, BITS, QK, TILE)
-    key_bits = 8 if BITS == 8 else 6
-    scales = keys + PAGE // 16 * (2 * D * key_bits + 32)
-    for r in range(row, min(row + TILE, n_rows)):
-        n_seen, at = position + r // GROUP + 1 - begin, weights + r * WEIGHTS
-        cap_row(at, n_vectors, CAP)
-        softmax_row(at, n_seen - window, n_seen, n_vectors, states + r * STATE)
-        _take_digits(at, scales, n_vectors)
-    for part in range(0, TILE, HALF):
-        w, to = weights + (row + part) * WEIGHTS, out + (row + part) * stride
-        if BITS == 8:
-            _weighted_bytes(w, scales + 2 * PAGE, DV, n_keys, to, PV, HALF)
-        else:
-            _weighted_nibbles(w, scales + 2 * PAGE, DV, n_keys, to, HALF)
+def _weighted(weights, values, dv, n_keys, out, BITS, n, tile):
+    """The same from codes of either size."""
+    if BITS == 8:
+        _weighted_bytes(weights, values, dv, n_keys, out, n, tile)
+    else:
+        _weighted_nibbles(weights, values, dv, n_keys, out, tile)
 
 
 @device
-def attend_codes(queries, states, keys, position, window, begin, n_keys, n_rows, weights, out, D,
-                 DV, BITS, GROUP, VECTORS, ROWS, HALF, SINGLE, CAP):  # fmt: skip
-    """What a page gives, as attention_page.attend_page says."""
+def attend_codes(queries, states, keys, n_seen, window, n_keys, n_rows, weights, out, D,
+                 DV, BITS, GROUP, VECTORS, PV, SINGLE, ROWS, FEWER, CAP):  # fmt: skip
+    """What a page gives, as attention_page.attend_page says.
+
+    Values are taken for FEWER rows at a time, as each has two sums.
+    """
+    n_vectors, row, stride = (n_keys + 63) // 64 * 4, 0, DV * 4
+    key_bits = 8 if BITS == 8 else 6
+    scales = keys + PAGE // 16 * (2 * D * key_bits + 32)
+    values = scales + 2 * PAGE
+    while row < n_rows:
+        q, w = queries + row * stride, weights + row * WEIGHTS
+        if fills_tile(n_rows - row, ROWS, FEWER):
+            _scores(q, stride, keys, D, n_vectors, w, BITS, VECTORS, ROWS)
+            row += ROWS
+        elif n_rows - row > 1:
+            _scores(q, stride, keys, D, n_vectors, w, BITS, VECTORS, FEWER)
+            row += FEWER
+        else:
+            _scores(q, stride, keys, D, n_vectors, w, BITS, 4, 1)
+            row += 1
+    softmax_rows(weights, states, n_seen, window, n_rows, n_vectors, GROUP, CAP)
+    for row in range(n_rows):
+        _take_digits(weights + row * WEIGHTS, scales, n_vectors)
     row = 0
     while row < n_rows:
-        left = n_rows - row
-        if left > HALF:
-            _row_tile(queries, states, keys, position, window, begin, n_keys, row, n_rows, weights,
-                      out, D, DV, BITS, GROUP, VECTORS, VECTORS, ROWS, HALF, CAP)  # fmt: skip
-            row += ROWS
-        elif left > 1:
-            _row_tile(queries, states, keys, position, window, begin, n_keys, row, n_rows, weights,
-                      out, D, DV, BITS, GROUP, VECTORS, VECTORS, HALF, HALF, CAP)  # fmt: skip
-            row += HALF
+        w, to = weights + row * WEIGHTS, out + row * stride
+        if n_rows - row > 1:
+            _weighted(w, values, DV, n_keys, to, BITS, PV, FEWER)
+            row += FEWER
         else:
-            _row_tile(queries, states, keys, position, window, begin, n_keys, row, n_rows, weights,
-                      out, D, DV, BITS, GROUP, 4, SINGLE, 1, 1, CAP)  # fmt: skip
+            _weighted(w, values, DV, n_keys, to, BITS, SINGLE, 1)
             row += 1

@@ -10,12 +10,11 @@ import numpy as np
 
 from halfbyte.kernels.compiler.jit import device
 from halfbyte.kernels.stages.attention_page import (
-    STATE,
     WEIGHTS,
-    cap_row,
+    fills_tile,
     load_elements,
-    softmax_row,
-    weighted,
+    softmax_rows,
+    weigh_rows,
 )
 from halfbyte.kernels.vectors.simd import keep_first, load, mul, splat, store
 from halfbyte.kernels.vectors.tiles import add_dots, save_sums, zeros
@@ -33,39 +32,24 @@ def _scores(q, row_nbytes, keys, d, n_keys, weights, size, n, tile):
 
 
 @device
-def _row_tile(queries, states, keys, position, window, begin, n_keys, row, n_rows, weights, out, P,
-              DV, SIZE, GROUP, QK, PV, TILE, CAP):  # fmt: skip
-    """A page's states and values for TILE rows from `row` on; those beyond n_rows are unused."""
-    n_vectors = (n_keys + 63) // 64 * 4
-    w = weights + row * WEIGHTS
-    _scores(queries + row * P * 4, P * 4, keys, P, 16 * n_vectors, w, SIZE, QK, TILE)
-    for r in range(row, min(row + TILE, n_rows)):
-        cap_row(weights + r * WEIGHTS, n_vectors, CAP)
-        n_seen = position + r // GROUP + 1 - begin
-        softmax_row(weights + r * WEIGHTS, n_seen - window, n_seen, n_vectors,
-                     states + r * STATE)  # fmt: skip
-    weighted(w, keys, P * SIZE, DV, n_keys, out + row * DV * 4, SIZE, PV, TILE)
-
-
-@device
-def attend_latents(queries, states, keys, position, window, begin, n_keys, n_rows, weights, out, D,
-                   DV, SIZE, GROUP, VECTORS, ROWS, HALF, SINGLE, CAP):  # fmt: skip
+def attend_latents(queries, states, keys, n_seen, window, n_keys, n_rows, weights, out, D,
+                   DV, SIZE, GROUP, VECTORS, PV, SINGLE, ROWS, FEWER, CAP):  # fmt: skip
     """What a page gives: max and sum into `states`, values into `out`, rows of DV floats."""
-    row, P = 0, (D + 31) // 32 * 32
+    n_vectors, row, P = (n_keys + 63) // 64 * 4, 0, (D + 31) // 32 * 32
     while row < n_rows:
-        left = n_rows - row
-        if left > HALF:
-            _row_tile(queries, states, keys, position, window, begin, n_keys, row, n_rows, weights,
-                      out, P, DV, SIZE, GROUP, VECTORS, VECTORS, ROWS, CAP)  # fmt: skip
+        q, w = queries + row * P * 4, weights + row * WEIGHTS
+        if fills_tile(n_rows - row, ROWS, FEWER):
+            _scores(q, P * 4, keys, P, 16 * n_vectors, w, SIZE, VECTORS, ROWS)
             row += ROWS
-        elif left > 1:
-            _row_tile(queries, states, keys, position, window, begin, n_keys, row, n_rows, weights,
-                      out, P, DV, SIZE, GROUP, VECTORS, VECTORS, HALF, CAP)  # fmt: skip
-            row += HALF
+        elif n_rows - row > 1:
+            _scores(q, P * 4, keys, P, 16 * n_vectors, w, SIZE, VECTORS, FEWER)
+            row += FEWER
         else:
-            _row_tile(queries, states, keys, position, window, begin, n_keys, row, n_rows, weights,
-                      out, P, DV, SIZE, GROUP, 4, SINGLE, 1, CAP)  # fmt: skip
+            _scores(q, P * 4, keys, P, 16 * n_vectors, w, SIZE, 4, 1)
             row += 1
+    softmax_rows(weights, states, n_seen, window, n_rows, n_vectors, GROUP, CAP)
+    weigh_rows(weights, keys, P * SIZE, n_keys, n_rows, out, DV, SIZE, PV, SINGLE, ROWS,
+               FEWER)  # fmt: skip
 
 
 @device

@@ -34,18 +34,25 @@ def Tile(kind: str, n: int) -> Any:
 
 
 F32x16 = Deferred(lambda: Tile("f32", 1))
+ROUND = 12582912.0  # 1.5 * 2**23: what is added to it is rounded to a whole number
 
 
 def elementwise(function: Callable[..., Any]) -> Any:
-    """Decorate `function(builder, *vectors)` as an intrinsic on tiles of equal size."""
+    """Decorate `function(builder, *vectors)` as an intrinsic on tiles of equal size.
+
+    A plain vector beside larger tiles meets each of their vectors.
+    """
 
     @wraps(function)
     def typing(context: Any, *tiles: Any) -> Any:
-        def codegen(ctx: Any, b: Any, sig: Any, args: Any) -> Any:
-            columns = zip(*(unpack(b, tile) for tile in args), strict=True)
-            return pack(b, [function(b, *vectors) for vectors in columns])
+        widest = max(tiles, key=lambda tile: tile.n)
 
-        return tiles[0](*tiles), codegen
+        def codegen(ctx: Any, b: Any, sig: Any, args: Any) -> Any:
+            vectors = [unpack(b, tile) for tile in args]
+            vectors = [v * widest.n if len(v) == 1 else v for v in vectors]
+            return pack(b, [function(b, *column) for column in zip(*vectors, strict=True)])
+
+        return widest(*tiles), codegen
 
     return intrinsic(typing)
 
@@ -122,15 +129,28 @@ def absolute(b: Any, x: Any) -> Any:
 
 @elementwise
 def power_of_two(b: Any, x: Any) -> Any:
-    """2 ** x for whole numbers x from -126 to 127; 0 at -127."""
-    n = b.add(b.fptosi(x, V_I32), constant(V_I32, 127))
-    return b.bitcast(b.shl(n, constant(V_I32, 23)), V_F32)
+    """2 ** n for x = ROUND + n and whole numbers n from -126 to 127; 0 at -127."""
+    exponents = b.shl(b.bitcast(x, V_I32), constant(V_I32, 23))  # n is what x's low bits say
+    return b.bitcast(b.add(exponents, constant(V_I32, 127 << 23)), V_F32)
 
 
 @emits(F32x16(types.float32))
 def splat(b: Any, x: Any) -> Any:
     """A vector of 16 times the float x."""
     return pack(b, [emit.splat(b, x)])
+
+
+@intrinsic
+def add_all(tc: Any, total: Any, tile: Any) -> Any:
+    """A vector and those of a tile, added one after another."""
+
+    def codegen(ctx: Any, b: Any, sig: Any, args: Any) -> Any:
+        (total,) = unpack(b, args[0])
+        for vector in unpack(b, args[1]):
+            total = b.fadd(total, vector)
+        return pack(b, [total])
+
+    return total(total, tile), codegen
 
 
 @emits(F32x16(F32x16, types.int64, F32x16))
@@ -212,8 +232,8 @@ def store_f16(b: Any, address: Any, x: Any) -> None:
 @emits(types.int32(types.int64, F32x16))
 def store_rounded_i8(b: Any, address: Any, x: Any) -> Any:
     """Write 16 floats within +-127 as bytes, rounded to nearest even; returns their sum."""
-    # Adding 1.5 * 2**23 leaves the rounded integer in the low bits, on every ISA alike.
-    magic = constant(V_F32, 12582912.0)
+    # Adding ROUND leaves the rounded integer in the low bits, on every ISA alike.
+    magic = constant(V_F32, ROUND)
     shifted = b.bitcast(b.fadd(b.extract_value(x, 0), magic), V_I32)
     q = b.sub(shifted, b.bitcast(magic, V_I32))
     emit.store(b, b.trunc(q, V_I8), address)

@@ -6,6 +6,7 @@ import numpy as np
 
 from halfbyte.kernels.compiler.jit import device
 from halfbyte.kernels.vectors.simd import (
+    ROUND,
     absolute,
     add,
     choose_above,
@@ -22,7 +23,8 @@ from halfbyte.kernels.vectors.simd import (
 _LOG2E = np.float32(1.4426950408889634)
 # ln 2 in two parts: n * HIGH is exact for the n that occur.
 _LN2_HIGH, _LN2_LOW = np.float32(0.693359375), np.float32(-2.12194440e-4)
-_ROUND = np.float32(12582912.0)  # 1.5 * 2**23
+_ROUND = np.float32(ROUND)
+_LEAST, _MOST = np.float32(-88), np.float32(88)
 # tanh(x) / x = 1 + z (T1 + T2 z + ...) with z = x ** 2, where |x| is at most NEAR.
 _NEAR = np.float32(0.625)
 _T1, _T2, _T3, _T4, _T5 = (
@@ -47,7 +49,18 @@ def exp(x):
 
     x = n ln 2 + r with |r| <= ln 2 / 2, and e ** r by its Taylor polynomial of degree 7.
     """
-    x = minimum(maximum(x, splat(np.float32(-88.5))), splat(np.float32(88.0)))
+    return _exp_within(minimum(maximum(x, splat(_LEAST)), splat(_MOST)))
+
+
+@device
+def exp_below_0(x):
+    """The same for what is not above 0; 0 where it is no number."""
+    return _exp_within(maximum(x, splat(_LEAST)))
+
+
+@device
+def _exp_within(x):
+    """e ** x from _LEAST, where n is -127, to _MOST."""
     shifted = fma(x, splat(_LOG2E), splat(_ROUND))
     n = sub(shifted, splat(_ROUND))
     r = fma(n, splat(-_LN2_HIGH), x)
@@ -57,8 +70,8 @@ def exp(x):
     p = fma(p, r, splat(_C4))
     p = fma(p, r, splat(_C3))
     p = fma(p, r, splat(_C2))
-    p = fma(fma(p, mul(r, r), r), splat(np.float32(1)), splat(np.float32(1)))
-    return mul(p, power_of_two(maximum(n, splat(np.float32(-127)))))
+    p = add(fma(p, mul(r, r), r), splat(np.float32(1)))
+    return mul(p, power_of_two(shifted))
 
 
 @device

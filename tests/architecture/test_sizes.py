@@ -30,10 +30,7 @@ MANY_PARAMETERS = {
     "kernels/products/wide_units.py:add_8_units": 19,
     "kernels/products/wide_units.py:add_units_of": 19,
     "kernels/stages/attention_page.py:attend_page": 19,
-    "kernels/stages/attention_page.py:_row_tile": 19,
-    "kernels/stages/codes_page.py:_row_tile": 20,
     "kernels/stages/codes_page.py:attend_codes": 19,
-    "kernels/stages/latent_page.py:_row_tile": 19,
     "kernels/stages/latent_page.py:attend_latents": 19,
     "runtime/hf/tokenizer/code_llama_tokenizer.py:CodeLlamaTokenizer.__init__": 19,
 }

@@ -10,7 +10,7 @@ from types import ModuleType
 import numpy as np
 import pytest
 
-from halfbyte.kernels.vectors import scalars, simd
+from halfbyte.kernels.vectors import scalars, simd, tiles
 
 Call = Callable[..., None]
 
@@ -130,10 +130,37 @@ def power_of_two(x, out, n):
 
 
 def test_power_of_two(call: Call) -> None:
-    x = np.arange(-128, 128).astype(np.float32)
+    n = np.arange(-128, 128).astype(np.float32)
+    out = np.empty_like(n)
+    call(power_of_two, n + np.float32(simd.ROUND), out, len(n) // 16)
+    assert (out[1] == 0) and (out[2:] == 2.0 ** n[2:].astype(np.float64)).all()
+
+
+def add_to_each(x, y, out):
+    sums = simd.add(tiles.load_column(x, 64, 4), simd.load(y))
+    tiles.save_tile(sums, out, 64, 0, 4, 1)
+
+
+def test_a_vector_meets_each_of_a_tile(call: Call) -> None:
+    x, y = _floats(64, 5).reshape(4, 16), _floats(32, 6)[:16]
     out = np.empty_like(x)
-    call(power_of_two, x, out, len(x) // 16)
-    assert (out[1] == 0) and (out[2:] == 2.0 ** x[2:].astype(np.float64)).all()
+    call(add_to_each, x, y, out)
+    with np.errstate(all="ignore"):
+        assert _same(out, x + y)
+
+
+def add_all(total, x, out):
+    simd.store(out, simd.add_all(simd.load(total), tiles.load_column(x, 64, 4)))
+
+
+def test_add_all_adds_one_after_another(call: Call) -> None:
+    rng = np.random.default_rng(7)
+    total, x = (rng.standard_normal((n, 16)).astype(np.float32) for n in (1, 4))
+    out = np.empty_like(total[0])
+    call(add_all, total, x, out)
+    in_order = total[0] + x[0] + x[1] + x[2] + x[3]
+    assert (out == in_order).all()
+    assert (in_order != total[0] + ((x[0] + x[1]) + (x[2] + x[3]))).any()
 
 
 def keep_first(x, n, other, out):
