@@ -35,6 +35,7 @@ MANY_PARAMETERS = {
     "kernels/stages/codes_page.py:attend_codes": 19,
     "kernels/stages/latent_page.py:_row_tile": 19,
     "kernels/stages/latent_page.py:attend_latents": 19,
+    "runtime/loading.py:load": 13,
     "runtime/hf/tokenizer/code_llama_tokenizer.py:CodeLlamaTokenizer.__init__": 19,
 }
 

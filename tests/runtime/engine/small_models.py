@@ -58,6 +58,7 @@ class Shape:
     sliding_window: int = 0
     has_divisors: bool = False
     experts: ExpertsConfig | None = None
+    arithmetic: str = "int8"
     changes: dict[str, Any] = field(default_factory=dict)
 
     def config(self) -> ModelConfig:
@@ -115,6 +116,9 @@ SHAPES = {
     "Q4_1": Shape("Q4_1", "f32", 192, 3, 1, 64, 96, 257),
     "F32-f16-cache": Shape("F32", "f16", 80, 2, 1, 40, 33, 97),
     "mix": Shape(_every_format, "f16", 128, 4, 2, 32, 224, 301),
+    "mix-bf16": Shape(_every_format, "f32", 128, 4, 2, 32, 224, 301, arithmetic="bf16"),
+    # Rows of floats that are no multiple of a block, all of them rounded.
+    "F16-bf16": Shape("F16", "f32", 72, 4, 2, 24, 80, 64, arithmetic="bf16"),
     # Biases of q, k and v and a group that is no power of two; a window; both scalings of RoPE.
     "Qwen2": Shape("F32", "f32", 112, 7, 1, 16, 96, 150, architecture="qwen2"),
     "Qwen3": Shape("F32", "f32", 96, 4, 2, 24, 80, 64, architecture="qwen3"),
@@ -177,6 +181,9 @@ SHAPES = {
     "experts": Shape(_experts_format, "f16", 96, 4, 2, 24, 96, 150, architecture="qwen3moe",
                      experts=ExpertsConfig(9, 3, 96, gating="sigmoid", scale=1.5, n_groups=3,
                                            n_groups_used=2)),
+    "DeepSeek-bf16": Shape(_experts_format, "f32", 64, 4, 1, 48, 96, 150, architecture="deepseek2",
+                           experts=ExpertsConfig(8, 3, 64, 1, 64, 1, "sigmoid", scale=2.5),
+                           changes=_latents(LatentConfig(0, 32, 32, 16, 32)), arithmetic="bf16"),
     "gpt-oss": Shape("F32", "f32", 96, 4, 2, 24, 96, 150, architecture="gpt-oss",
                      sliding_window=50, experts=ExpertsConfig(9, 3, 96, gating="softmax_of_used"),
                      changes={"sliding_layers": (True, False)}),
@@ -251,7 +258,8 @@ class Model:
 def build(shape: Shape, pool: Pool, seed: int = 1) -> Model:
     """Random weights that keep activations at size 1."""
     rng = np.random.default_rng(seed)
-    config, weights = shape.config(), ModelWeights(np.empty(0, np.uint8))
+    config, arithmetic = shape.config(), shape.arithmetic
+    weights = ModelWeights(np.empty(0, np.uint8), arithmetic=arithmetic)
     arrays, exact = [], {}
     if shape.has_divisors:
         weights.rope_factors[ROPE_FREQS] = np.geomspace(1, 8, config.head_dim // 2)
@@ -285,7 +293,7 @@ def build(shape: Shape, pool: Pool, seed: int = 1) -> Model:
         packed = np.empty((*(n or [1]), fmt.nbytes(n_rows, n_inputs)), np.uint8)
         for out, matrix in zip(packed, rows if n else [rows], strict=True):
             pack(pool, matrix, fmt, n_inputs, out)
-        first = Matrix(fmt, n_rows, n_inputs, packed.ctypes.data)
+        first = Matrix(fmt, n_rows, n_inputs, packed.ctypes.data, arithmetic=arithmetic)
         if n:
             weights.experts[name] = Experts(first, *n, n_used(config, name))
         else:
@@ -345,7 +353,8 @@ def reference(model: Model, tokens: Sequence[int], *, rounds: bool = False) -> R
     """The same model in float64 without a cache.
 
     With `rounds`, numbers are rounded where halfbyte says that it rounds more than floats do:
-    8-bit inputs of quantized matrices (activations.py), keys and values as the cache keeps them.
+    inputs of matrices that take records (activations.py), weights in bf16, keys and values as the
+    cache keeps them.
     """
     c = model.config
     n, d = len(tokens), c.head_dim
@@ -375,8 +384,8 @@ def reference(model: Model, tokens: Sequence[int], *, rounds: bool = False) -> R
         return x / (1 + np.exp(-x))
 
     def product(x: F64, name: str) -> F64:
-        is_quantized = model.weights.matrices[name].format.is_quantized
-        y = (_as_int8(x) if rounds and is_quantized else x) @ w[name].T
+        x, own = _met(model.weights.matrices[name], x, w[name], rounds)
+        y = x @ own.T
         return y + w.get(name.replace("weight", "bias"), 0)
 
     def rope(x: F64, layer: int) -> F64:
@@ -398,9 +407,8 @@ def reference(model: Model, tokens: Sequence[int], *, rounds: bool = False) -> R
 
     def by_heads(x: F64, name: str) -> F64:
         """Heads (n, heads, inputs), each times its own matrix."""
-        is_quantized = model.weights.experts[name].format.is_quantized
-        x = _as_int8(x) if rounds and is_quantized else x
-        return np.einsum("thi,hri->thr", x, w[name])
+        x, own = _met(model.weights.experts[name].first, x, w[name], rounds)
+        return np.einsum("thi,hri->thr", x, own)
 
     def latent_qkv(h: F64, at: str, i: int) -> tuple[F64, F64, F64]:
         """Queries of all heads; the keys and values of the one that they share."""
@@ -558,8 +566,11 @@ def _experts(model: Model, at: str, h: F64, rounds: bool) -> F64:
     w = {k: model.exact[f"{at}ffn_{k}.weight"].astype(np.float64)
          for k in ("gate_inp", "gate_exps", "up_exps", "down_exps")
          if f"{at}ffn_{k}.weight" in model.exact}  # fmt: skip
-    is_quantized = model.weights.experts[f"{at}ffn_up_exps.weight"].format.is_quantized
-    rounded = _as_int8 if rounds and is_quantized else lambda x: x
+    for k in ("gate_exps", "up_exps", "down_exps"):
+        if k in w:
+            first = model.weights.experts[f"{at}ffn_{k}.weight"].first
+            w[k] = _met(first, h[:1], w[k], rounds)[1]
+    up_exps = model.weights.experts[f"{at}ffn_up_exps.weight"].first
     logits = h @ w["gate_inp"].T + model.exact.get(f"{at}ffn_gate_inp.bias", 0)
     biases = [model.exact.get(f"{at}ffn_{k}_exps.bias", np.zeros(e.n_experts))
               for k in ("gate", "up", "down")]  # fmt: skip
@@ -574,7 +585,7 @@ def _experts(model: Model, at: str, h: F64, rounds: bool) -> F64:
         kept = np.isin(np.arange(e.n_groups), np.argsort(-groups)[: e.n_groups_used])
         wanted = np.where(np.repeat(kept, e.n_experts // e.n_groups), biased, -np.inf)
         used = np.argsort(-wanted, kind="stable")[: e.n_used]
-        x = rounded(h[row : row + 1])
+        x = _met(up_exps, h[row : row + 1], w["up_exps"], rounds)[0]
         for i in used:
             gate = x @ w.get("gate_exps", w["up_exps"])[i].T + biases[0][i]
             up = x @ w["up_exps"][i].T + biases[1][i]
@@ -584,9 +595,23 @@ def _experts(model: Model, at: str, h: F64, rounds: bool) -> F64:
             if model.config.architecture == "gpt-oss":
                 gate, up = np.minimum(gate, 7), np.clip(up, -7, 7)
                 hidden = gate / (1 + np.exp(-1.702 * gate)) * (up + 1)
-            y = (rounded(hidden) @ w["down_exps"][i].T + biases[2][i])[0]
+            hidden = _met(up_exps, hidden, w["up_exps"], rounds)[0]
+            y = (hidden @ w["down_exps"][i].T + biases[2][i])[0]
             out[row] += e.scale * score[i] / score[used].sum() * y
     return out
+
+
+def _met(matrix: Matrix, x: F64, w: F64, rounds: bool) -> tuple[F64, F64]:
+    """Activations and weights as a product has them."""
+    if not rounds or not matrix.record_nbytes:
+        return x, w
+    return (_as_int8(x), w) if matrix.arithmetic == "int8" else (_as_bf16(x), _as_bf16(w))
+
+
+def _as_bf16(x: F64) -> F64:
+    """To 8 bits."""
+    mantissa, exponent = np.frexp(x)
+    return np.ldexp(np.rint(mantissa * 256), exponent - 8)
 
 
 def _as_int8(x: F64) -> F64:
@@ -627,7 +652,7 @@ def main(isa: str, cache: str) -> None:
     target.force(isa)
     jit.set_cache_root(Path(cache))
     names = ("mix", "F32", "Qwen2", "window", "experts", "int8", "int4", "positions", "Granite",
-             "DeepSeek", "Granite4", "LFM2")  # fmt: skip
+             "DeepSeek", "Granite4", "LFM2", "mix-bf16")  # fmt: skip
     for name in names:
         pool = Pool(2)
         model = build(SHAPES[name], pool)
