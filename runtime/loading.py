@@ -23,13 +23,13 @@ from halfbyte.engine.footprint import (
     stays_on_disk,
     why_not_beside,
 )
-from halfbyte.engine.kv_cache import check_kv_type
 from halfbyte.engine.memory import needed_for
 from halfbyte.engine.model_kernels import kernels_of
 from halfbyte.engine.next_weights import with_shared
 from halfbyte.engine.page_clearing import cleared_ahead
 from halfbyte.engine.rooms import Rooms, weights_memory
 from halfbyte.engine.weights import ModelWeights, load_weights
+from halfbyte.engine_options import EngineOptions
 from halfbyte.errors import RequestError
 from halfbyte.families.config import ModelConfig
 from halfbyte.families.from_gguf import config_from_gguf
@@ -51,7 +51,6 @@ from halfbyte.models import catalogue
 from halfbyte.models.folder import converted
 from halfbyte.progress import Progress, silent
 from halfbyte.remembered import Remembered
-from halfbyte.settings import MAX_THREADS
 from halfbyte.tokenizer import Tokenizer
 from halfbyte.tokenizer.same_ids import check_same_ids
 
@@ -59,7 +58,7 @@ log = logging.getLogger(__name__)
 _TELL_AFTER_S = 1.0  # ready kernels take a fraction of it
 
 _ARGUMENTS = (
-    "threads", "ctx", "kv_type", "type", "prompt_cache_bytes", "prompt_cache_dir",
+    "threads", "ctx", "kv_type", "arithmetic", "type", "prompt_cache_bytes", "prompt_cache_dir",
     "prompt_cache_dir_bytes", "adapter", "draft", "progress",
 )  # fmt: skip
 # Names that other programs have, and what to do here.
@@ -81,6 +80,7 @@ def load(
     threads: int | None = None,
     ctx: int | None = None,
     kv_type: Literal["f16", "f32", "int8", "int4"] = "f16",
+    arithmetic: Literal["int8", "bf16"] = "int8",
     type: str | None = None,
     prompt_cache_bytes: int | None = None,
     prompt_cache_dir: str | os.PathLike[str] | None = None,
@@ -98,6 +98,7 @@ def load(
         threads: worker threads; default: physical cores that this process may use.
         ctx: context in tokens; default: what the model was trained with, beyond which it warns.
         kv_type: "f16", "f32", "int8" or "int4", how keys and values are stored (docs/caches.md).
+        arithmetic: "int8" or "bf16", how weights and activations meet (docs/numerics.md).
         type: what a folder is converted to, see `convert`; default: "q8_0".
         prompt_cache_bytes: of keys and values remembered in memory, 0 for none; default: as many as
             the context holds, or 256 MiB, and at most a quarter of the memory that is left.
@@ -114,20 +115,19 @@ def load(
         CacheFileError, SettingError: prompt_cache_dir or an environment variable cannot be used.
         EngineError: there is not enough memory, or too few threads can be started.
     """
-    _check_known(unknown)
-    n_threads, adapters = _check_threads(threads), adapter_paths(adapter)
-    check_kv_type(kv_type)
-    check_progress(progress)
+    _check_arguments(unknown, progress)
+    how, adapters = EngineOptions.of(threads, kv_type, arithmetic), adapter_paths(adapter)
     remembered = Remembered.of(prompt_cache_bytes, prompt_cache_dir, prompt_cache_dir_bytes)
     paths, own = [_file_of(path_or_name, type, progress)], draft is None
     if draft is not None and draft is not False:
         paths.append(_file_of(draft, None, progress))
     with needed_for(f"loading {paths[0]}"):
-        model = _guarded(lambda: _load(paths, n_threads, ctx, kv_type, remembered, progress, own))
+        model = _guarded(lambda: _load(paths, how, ctx, remembered, progress, own))
         return _adapted(model, adapters)
 
 
-def _check_known(unknown: Mapping[str, object]) -> None:
+def _check_arguments(unknown: Mapping[str, object], progress: object) -> None:
+    check_progress(progress)
     for argument in unknown:
         raise unknown_argument(argument, _ARGUMENTS, _OTHERS, what="an argument of load")
 
@@ -156,21 +156,21 @@ class _Checked:
     config: ModelConfig
 
     @classmethod
-    def open(cls, files: ExitStack, path: Path, kv_type: str, n_threads: int) -> _Checked:
+    def open(cls, files: ExitStack, path: Path, how: EngineOptions) -> _Checked:
         """Nothing of its weights is read yet."""
         file = files.enter_context(GGUFFile.open(path))
         config = config_from_gguf(file)
         others = left_out(file.tensors, file.path, family_of(config), config)
         check_tensors(file, tensors_of(config), others)
-        check_memory(file, config, kv_type, n_threads)
+        check_memory(file, config, how.kv_type, how.n_threads)
         return cls(file, config)
 
-    def own_layer(self, kv_type: str, n_threads: int) -> list[_Checked]:
+    def own_layer(self, how: EngineOptions) -> list[_Checked]:
         """The file's layer that guesses for it, if there is one, and room for it."""
         if not self.config.n_next:
             return []
         layer, left = next_config(self.config), system.available_memory()
-        why = why_not_beside(self.file, self.config, layer, kv_type, n_threads, left)
+        why = why_not_beside(self.file, self.config, layer, how.kv_type, how.n_threads, left)
         if why:
             log.warning("%s: its layer that guesses %s, and is not used", self.file.path, why)
             return []
@@ -179,9 +179,8 @@ class _Checked:
 
 def _load(
     paths: Sequence[Path],
-    n_threads: int,
+    how: EngineOptions,
     ctx: object,
-    kv_type: str,
     remembered: Remembered,
     progress: Progress | None,
     guesses: bool,
@@ -194,28 +193,29 @@ def _load(
         (progress or silent)(stage, done, total)
 
     with ExitStack() as files:
-        checked = [_Checked.open(files, path, kv_type, n_threads) for path in paths]
+        checked = [_Checked.open(files, path, how) for path in paths]
         own = checked[0]
-        checked += own.own_layer(kv_type, n_threads) if guesses else []
+        checked += own.own_layer(how) if guesses else []
         n_ctx = _check_ctx(ctx, own.config)
         if ctx is not None:  # pages are taken as they are needed: a default promises nothing
             left = system.available_memory()
-            check_context(own.file, own.config, kv_type, n_ctx, n_threads, left)
-        rooms = _rooms(checked, kv_type, PAGE if ctx is None else n_ctx, n_threads)
+            check_context(own.file, own.config, how.kv_type, n_ctx, how.n_threads, left)
+        rooms = _rooms(checked, how, PAGE if ctx is None else n_ctx)
         for each in rooms:
             files.enter_context(cleared_ahead(each.memory))
         tokenizer = _tokenizer(checked)
         card = ModelCard.from_gguf(own.file)
         stamps = [FileStamp.of(name) for name in own.file.paths]
         system.set_up_kernels()
-        _compile(checked, kv_type, report, is_shown=progress is not None)
-        pool = system.start_pool(n_threads)
+        _compile(checked, how, report, is_shown=progress is not None)
+        pool = system.start_pool(how.n_threads)
         try:
-            weights = _weights(own, rooms[0], pool, report, "load")
-            engine = Engine(own.config, weights, pool, kv_type, n_ctx)
+            weights = _weights(own, rooms[0], pool, report, "load", how.arithmetic)
+            engine = Engine(own.config, weights, pool, how.kv_type, n_ctx)
             draft = None
             for guest, room in zip(checked[1:], rooms[1:], strict=True):
-                beside = _beside(engine, guest, _weights(guest, room, pool, report, "load draft"))
+                weights = _weights(guest, room, pool, report, "load draft", how.arithmetic)
+                beside = _beside(engine, guest, weights)
                 draft = remembered.draft_model(beside, engine)
             prompts = remembered.memory(engine, stamps)
             load_s = time.perf_counter() - begin
@@ -235,13 +235,13 @@ def _beside(engine: Engine, guest: _Checked, weights: ModelWeights) -> Engine:
     return engine.beside(config, weights, engine.layout.kv_type, n_ctx)
 
 
-def _rooms(models: Sequence[_Checked], kv_type: str, n_ctx: int, n_threads: int) -> list[Rooms]:
+def _rooms(models: Sequence[_Checked], how: EngineOptions, n_ctx: int) -> list[Rooms]:
     """Where weights will lie; of experts, where memory cannot hold them, in a file of the cache."""
     left, rooms = system.available_memory(), list[Rooms]()
     for model in models:
         file, config, disk = model.file, model.config, None
         if config.experts is not None:
-            need = memory_of(file, config, kv_type, n_ctx, n_threads)
+            need = memory_of(file, config, how.kv_type, n_ctx, how.n_threads)
             if stays_on_disk(need, left):
                 disk = settings.cache_dir()
                 log.warning(
@@ -256,10 +256,12 @@ def _rooms(models: Sequence[_Checked], kv_type: str, n_ctx: int, n_threads: int)
 
 
 def _weights(
-    checked: _Checked, rooms: Rooms, pool: Pool, report: Progress, stage: str
+    checked: _Checked, rooms: Rooms, pool: Pool, report: Progress, stage: str, arithmetic: str
 ) -> ModelWeights:
-    file, config = checked.file, checked.config
-    return load_weights(file, config, rooms, pool, lambda d, n: report(stage, d, n))
+    def progress(done: int, total: int) -> None:
+        report(stage, done, total)
+
+    return load_weights(checked.file, checked.config, rooms, pool, progress, arithmetic)
 
 
 def _tokenizer(checked: Sequence[_Checked]) -> Tokenizer:
@@ -298,19 +300,6 @@ def _file_of(
     return path
 
 
-def _check_threads(threads: object) -> int:
-    if threads is None:
-        return system.default_threads().count
-    if not is_whole(threads) or not 1 <= threads <= MAX_THREADS:
-        raise RequestError(
-            "threads", expected=f"a whole number from 1 to {MAX_THREADS}", got=repr(threads)
-        )
-    if threads > system.n_processors():
-        log.warning("threads=%d: this process may use %d processors, so they will wait for each "
-                    "other", threads, system.n_processors())  # fmt: skip
-    return int(threads)
-
-
 def _check_ctx(ctx: object, config: ModelConfig) -> int:
     if ctx is None:
         return config.n_ctx_train
@@ -329,9 +318,10 @@ def _check_ctx(ctx: object, config: ModelConfig) -> int:
 
 
 def _compile(
-    models: Sequence[_Checked], kv_type: str, progress: Progress, *, is_shown: bool
+    models: Sequence[_Checked], how: EngineOptions, progress: Progress, *, is_shown: bool
 ) -> None:
-    kernels = kernels_of([(model.file, model.config) for model in models], kv_type)
+    files = [(model.file, model.config) for model in models]
+    kernels = kernels_of(files, how.kv_type, how.arithmetic)
     begin, told = time.perf_counter(), False
 
     def report(done: int, total: int) -> None:

@@ -13,6 +13,9 @@ and the records lie block by block, token by token within a block: [K / 32][toke
 tokens then reads neighbouring records; rows of their own would meet in the same cache sets.
 There is one quantizer, so that a token's numbers never depend on what it is computed with.
 
+Where products are made in bf16, a record is a block's 32 numbers rounded to that instead, in pairs
+(bf16.py). Which kind a record is follows from how long it is.
+
 Float weights meet the floats themselves, rows of `padded(K)` floats whose padding is zero.
 """
 
@@ -21,6 +24,7 @@ from __future__ import annotations
 import numpy as np
 
 from halfbyte.kernels.compiler.jit import device
+from halfbyte.kernels.vectors.bf16 import BLOCK_NBYTES, store_record
 from halfbyte.kernels.vectors.scalars import put_f32, put_u16
 from halfbyte.kernels.vectors.simd import (
     absolute,
@@ -39,7 +43,11 @@ from halfbyte.kernels.vectors.simd import (
 )
 
 BLOCK = 32
-SCALE_AT, SCALED_SUM_AT, SCALED_HALF_AT, SUM_AT, HALF_AT, RECORD_NBYTES = 32, 36, 40, 44, 46, 48
+# How weights and activations meet, and how long a record of it is.
+ARITHMETICS = {"int8": 48, "bf16": BLOCK_NBYTES}
+RECORD_NBYTES, BF16_RECORD_NBYTES = ARITHMETICS["int8"], ARITHMETICS["bf16"]
+MOST_RECORD_NBYTES = max(ARITHMETICS.values())
+SCALE_AT, SCALED_SUM_AT, SCALED_HALF_AT, SUM_AT, HALF_AT = 32, 36, 40, 44, 46
 _INFINITY = np.float32(np.inf)
 
 
@@ -69,10 +77,20 @@ def quantize_block(x0, x1, record):
 
 
 @device
-def quantize_row(x, n_blocks, records, stride):
-    """Quantize a row of floats; `stride` bytes lie between the records of its blocks."""
+def put_block(x0, x1, record, nbytes):
+    """Write the record of 32 floats, given as two vectors; how long it is says of which kind."""
+    if nbytes == RECORD_NBYTES:
+        quantize_block(x0, x1, record)
+    else:
+        store_record(x0, x1, record)
+
+
+@device
+def put_row(x, n_blocks, records, stride, nbytes):
+    """Write the records of a row of floats, `stride` bytes apart and `nbytes` long."""
     for block in range(n_blocks):
-        quantize_block(load(x + 128 * block), load(x + 128 * block + 64), records + stride * block)
+        at = x + 128 * block
+        put_block(load(at), load(at + 64), records + stride * block, nbytes)
 
 
 @device

@@ -20,8 +20,9 @@ from halfbyte.kernels.compiler.deferred import intrinsic, types
 from halfbyte.kernels.compiler.jit import Kernel
 from halfbyte.kernels.layouts.activations import RECORD_NBYTES
 from halfbyte.kernels.pool import Pool, item_job
-from halfbyte.kernels.products.dots import _add_dots, _tile_call, _tile_memory, release_tiles
+from halfbyte.kernels.products.dots import _add_dots
 from halfbyte.kernels.vectors import emit
+from halfbyte.kernels.vectors.amx import TILE_NBYTES, release_tiles, tile_call, tile_memory
 from halfbyte.kernels.vectors.emit import I64, V_I32, constant, emits, pack, unpack
 from halfbyte.kernels.vectors.scalars import get_i64
 from halfbyte.kernels.vectors.simd import Tile
@@ -33,8 +34,7 @@ _ARGS = words("n_shares data n records out")
 _BLOCKS = 4  # of 32 inputs, around which the vectors' loop goes
 _PANELS, _TOKENS = 4, 4  # with 32 vector registers; with 16 of half the width, one panel
 _BLOCK_NBYTES = 8 * _PANELS * 64
-_TILE_NBYTES = 1024  # of AMX, the largest: 16 rows of 64 bytes
-_TILE_SHAPES_AT, _OUT_NBYTES = 4 * _TILE_NBYTES, 64 * _PANELS * _TOKENS
+_TILE_SHAPES_AT, _OUT_NBYTES = 4 * TILE_NBYTES, 64 * _PANELS * _TOKENS
 
 
 @intrinsic(prefer_literal=True)
@@ -70,24 +70,24 @@ def add_block(tc: Any, sums: Any, codes: Any, record: Any, r: Any) -> Any:
 def begin_tiles(b: Any, data: Any) -> None:
     """Give the tiles their shapes; 0 to 3 are zero, 4 to 7 are loaded from `data`."""
     shapes = b.add(data, ir.Constant(I64, _TILE_SHAPES_AT))
-    _tile_call(b, "ldtilecfg", emit.pointer(b, shapes))
+    tile_call(b, "ldtilecfg", emit.pointer(b, shapes))
     for i in range(4):
-        _tile_call(b, "tilezero", i)
-        address = b.add(data, ir.Constant(I64, i * _TILE_NBYTES))
-        _tile_memory(b, "tileloadd64", 4 + i, address, 64)
+        tile_call(b, "tilezero", i)
+        address = b.add(data, ir.Constant(I64, i * TILE_NBYTES))
+        tile_memory(b, "tileloadd64", 4 + i, address, 64)
 
 
 @emits(types.void())
 def add_tiles(b: Any) -> None:
     """Tiles 0 to 3 += the products of 4 and 5 with 6 and 7."""
     for i in range(4):
-        _tile_call(b, "tdpbssd", i, 4 + i // 2, 6 + i % 2)
+        tile_call(b, "tdpbssd", i, 4 + i // 2, 6 + i % 2)
 
 
 @emits(types.void(types.int64))
 def end_tiles(b: Any, out: Any) -> None:
     """Write tile 0."""
-    _tile_memory(b, "tilestored64", 0, out, 64)
+    tile_memory(b, "tilestored64", 0, out, 64)
 
 
 def _dots_in_tiles(args, i):

@@ -27,6 +27,7 @@ from halfbyte.kernels.compiler.deferred import intrinsic, types
 from halfbyte.kernels.formats.registry import AS_READ
 from halfbyte.kernels.layouts.activations import HALF_AT, RECORD_NBYTES, SUM_AT
 from halfbyte.kernels.vectors import emit
+from halfbyte.kernels.vectors.amx import configure, tile_call, tile_memory
 from halfbyte.kernels.vectors.emit import I8, I16, I32, I64, V_I16, V_I32, constant, emits, pack
 from halfbyte.kernels.vectors.simd import Tile
 from halfbyte.kernels.vectors.table_lookup import looked_up
@@ -77,7 +78,7 @@ def block_dots(
         if planes == (2, 0) and half == WHOLE and not entries:
             return pack(b, _crumb_dots(b, sums, codes, stride, record, n_panels))
         for g in _GROUPS[half]:
-            group = [_codes(b, codes, stride, panel, planes, entries, g)
+            group = [unit_codes(b, codes, stride, panel, planes, entries, g)
                      for panel in range(n_panels)]  # fmt: skip
             x = b.add(record, ir.Constant(I64, 4 * g))
             _add_dots(b, sums, group, x, is_signed and not is_moved)
@@ -128,7 +129,7 @@ def _moved(entries: tuple[int, ...]) -> tuple[int, ...]:
     return tuple(entry + 128 if entry < 0 else entry - 128 for entry in entries)
 
 
-def _codes(
+def unit_codes(
     b: Any, address: Any, stride: Any, panel: int, planes: tuple[int, int],
     entries: tuple[int, ...], g: int,
 ) -> Any:  # fmt: skip
@@ -278,18 +279,7 @@ _SHAPES = ((16, 64), (16, 32), (8, 64), (16, 16), (4, 64))
 @emits(types.void())
 def configure_tiles(b: Any) -> None:
     """Give this thread's tile registers their shapes; `release_tiles` must follow."""
-    words = [0] * 64
-    words[0] = 1  # the palette
-    for i, (rows, nbytes) in enumerate(_SHAPES):
-        words[16 + 2 * i], words[48 + i] = nbytes, rows
-    table = emit.global_constant(b, "tile_shapes", ir.Constant(ir.ArrayType(I8, 64), words))
-    _tile_call(b, "ldtilecfg", emit.pointer(b, b.ptrtoint(table, I64)))
-
-
-@emits(types.void())
-def release_tiles(b: Any) -> None:
-    """Make the tile registers empty again, which spares the system from saving them."""
-    _tile_call(b, "tilerelease")
+    configure(b, _SHAPES)
 
 
 @intrinsic(prefer_literal=True)
@@ -306,7 +296,7 @@ def expand(tc: Any, codes: Any, low: Any, high: Any, table: Any, offset: Any, ou
     def codegen(ctx: Any, b: Any, sig: Any, args: Any) -> Any:
         stride = ir.Constant(I64, 0)
         for g in range(8):
-            value = _codes(b, args[0], stride, 0, planes, entries, g)
+            value = unit_codes(b, args[0], stride, 0, planes, entries, g)
             if minus:
                 value = b.sub(value, constant(value.type, minus))
             emit.store(b, value, b.add(args[5], ir.Constant(I64, 64 * g)))
@@ -322,19 +312,10 @@ def _tile_dots(b: Any, codes: Any, record: Any, part: int) -> list[Any]:
         codes = b.add(codes, ir.Constant(I64, UNIT_NBYTES // 2))
         record = b.add(record, ir.Constant(I64, 16))
     sums = emit.stack(b, 64 * TILE_TOKENS)
-    _tile_call(b, "tilezero", _SUMS)
-    _tile_memory(b, "tileloadd64", x_tile, record, RECORD_NBYTES)
-    _tile_memory(b, "tileloadd64", codes_tile, codes, 64)
-    _tile_call(b, "tdpbssd", _SUMS, x_tile, codes_tile)
-    _tile_memory(b, "tilestored64", _SUMS, sums, 64)
+    tile_call(b, "tilezero", _SUMS)
+    tile_memory(b, "tileloadd64", x_tile, record, RECORD_NBYTES)
+    tile_memory(b, "tileloadd64", codes_tile, codes, 64)
+    tile_call(b, "tdpbssd", _SUMS, x_tile, codes_tile)
+    tile_memory(b, "tilestored64", _SUMS, sums, 64)
     at = [b.add(sums, ir.Constant(I64, 64 * i)) for i in range(TILE_TOKENS)]
     return [emit.load(b, V_I32, address) for address in at]
-
-
-def _tile_memory(b: Any, name: str, tile: int, address: Any, stride: int) -> None:
-    _tile_call(b, name, tile, emit.pointer(b, address), ir.Constant(I64, stride))
-
-
-def _tile_call(b: Any, name: str, *args: Any) -> None:
-    values = [ir.Constant(I8, a) if isinstance(a, int) else a for a in args]
-    emit.call(b, f"llvm.x86.{name}", ir.VoidType(), *values)

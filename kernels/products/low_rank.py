@@ -8,7 +8,7 @@ over 16 lanes each, in ascending order of the inputs, folded by halves at the en
 over every other rank, and one fused multiply-add brings what they are together to y. So neither
 depends on the other rows, on how many there are or on who computes them.
 
-Where a row has 8-bit records alone (activations.py), they are what A meets.
+Where a row has records alone (activations.py), they are what A meets.
 """
 
 from __future__ import annotations
@@ -16,7 +16,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from halfbyte.kernels.compiler.jit import Kernel, device, kernel_maker
-from halfbyte.kernels.layouts.activations import SCALE_AT
+from halfbyte.kernels.layouts.activations import BF16_RECORD_NBYTES, SCALE_AT
+from halfbyte.kernels.vectors.bf16 import first_of_record, second_of_record
 from halfbyte.kernels.vectors.scalars import get_f32, put_f32, stack
 from halfbyte.kernels.vectors.simd import add, load, mul, prefetch, splat, sum_lanes
 from halfbyte.kernels.vectors.tiles import (
@@ -52,7 +53,7 @@ def shrink_kernel(kind: str) -> Kernel:
     A kernel of 11 integers:
         a, n_blocks            A, and how many blocks of 32 inputs its rows have
         begin, end             groups of ranks
-        x, x_stride, n_rows    rows: floats, or records
+        x, x_stride, n_rows    rows: floats, or records, which are `x_stride` long
         block_stride           bytes between the records of a row; 0: floats
         inner, inner_stride    floats, inner[row][rank]
     """
@@ -74,6 +75,9 @@ def _shrink(KIND: int) -> Callable[..., None]:
                         prefetch(here + _AHEAD + line)
                     if block_stride == 0:
                         x0, x1 = load(at + block * 128), load(at + block * 128 + 64)
+                    elif x_stride == BF16_RECORD_NBYTES:
+                        record = at + block * block_stride
+                        x0, x1 = first_of_record(record), second_of_record(record)
                     else:
                         record = at + block * block_stride
                         d = splat(get_f32(record + SCALE_AT))

@@ -47,12 +47,12 @@ from halfbyte.kernels.products.dots import (
     block_dots,
     configure_tiles,
     expand,
-    release_tiles,
 )
 from halfbyte.kernels.products.float_product import float_product
 from halfbyte.kernels.products.float_units import add_float_units
 from halfbyte.kernels.products.power_units import add_power_units
 from halfbyte.kernels.products.wide_units import ADD_WIDE_UNITS
+from halfbyte.kernels.vectors.amx import release_tiles
 from halfbyte.kernels.vectors.scalars import get_f32, stack
 from halfbyte.kernels.vectors.simd import add as simd_add
 from halfbyte.kernels.vectors.simd import load, mul, store

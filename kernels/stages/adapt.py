@@ -12,7 +12,6 @@ that comes late must count as all others did.
 from __future__ import annotations
 
 from halfbyte.kernels.compiler.jit import device
-from halfbyte.kernels.layouts.activations import RECORD_NBYTES
 from halfbyte.kernels.pool import share
 from halfbyte.kernels.products.low_rank import GROUP
 from halfbyte.kernels.stages.record import (
@@ -83,8 +82,9 @@ def _shrink(stage, step, applied, part, first, last):
 def _rows(stage, step, row):
     """Address of a row of the input, bytes between rows, and between its records (0: floats)."""
     if get_i64(stage + PRODUCT.from_records) != 0:
-        stride = n_rows(stage, step) * RECORD_NBYTES
-        return records_of(stage, step) + row * RECORD_NBYTES, RECORD_NBYTES, stride
+        nbytes = get_i64(step + STEP.record_nbytes)
+        stride = n_rows(stage, step) * nbytes
+        return records_of(stage, step) + row * nbytes, nbytes, stride
     stride = get_i64(stage + INPUT.floats_stride)
     return floats_of(stage, step) + row * stride, stride, 0
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 import numpy as np
 
 from halfbyte.kernels.compiler.jit import device, kernel
-from halfbyte.kernels.layouts.activations import RECORD_NBYTES, quantize_block
+from halfbyte.kernels.layouts.activations import put_block
 from halfbyte.kernels.pool import share
 from halfbyte.kernels.stages.products import STRIP_NBYTES, multiply
 from halfbyte.kernels.stages.record import (
@@ -82,9 +82,10 @@ def _hidden_strips(stage, step, active, first, last):
                         get_i64(active + ACTIVE.n))  # fmt: skip
     stride = get_i64(stage + EXPERTS.floats_stride)
     records, floats = records_of(stage, step), floats_of(stage, step)
+    nbytes = get_i64(step + STEP.record_nbytes)
     if not is_own(stage, step):
         n_blocks = get_i64(stage + EXPERTS.n_blocks)
-        records = get_i64(stage + EXPERTS.gathered) + begin * n_blocks * RECORD_NBYTES
+        records = get_i64(stage + EXPERTS.gathered) + begin * n_blocks * nbytes
         floats = get_i64(stage + EXPERTS.gathered_floats) + begin * stride
     n_experts = get_i64(stage + EXPERTS.n_experts)
     matrix = get_i64(stage + EXPERTS.matrices) + expert * MATRIX_NBYTES
@@ -97,12 +98,15 @@ def _hidden_strips(stage, step, active, first, last):
                  up - first * STRIP_NBYTES, width, 0)  # fmt: skip
     for strip in range(first, last):
         at = (strip - first) * STRIP_NBYTES
-        _activate(stage, gate + at, up + at, width, expert, begin, n, strip)
+        _activate(stage, gate + at, up + at, width, expert, begin, n, strip, nbytes)
 
 
 @device
-def _activate(stage, gate, up, width, expert, begin, n, strip):
-    """hidden = f(gate, up) of n rows, `width` bytes apart, as the expert's last matrix takes it."""
+def _activate(stage, gate, up, width, expert, begin, n, strip, nbytes):
+    """hidden = f(gate, up) of n rows, `width` bytes apart, as the expert's last matrix takes it.
+
+    Records are `nbytes` long.
+    """
     n_strips, to = get_i64(stage + EXPERTS.n_strips), get_i64(stage + EXPERTS.hidden)
     hidden_stride = get_i64(stage + EXPERTS.hidden_stride)
     bias_at = (expert * n_strips + strip) * STRIP_NBYTES
@@ -112,7 +116,7 @@ def _activate(stage, gate, up, width, expert, begin, n, strip):
         h1 = _activated(stage, gate + at + 64, up + at + 64, bias_at + 64)
         if hidden_stride == 0:
             block = begin * n_strips + strip * n + row
-            quantize_block(h0, h1, to + block * RECORD_NBYTES)
+            put_block(h0, h1, to + block * nbytes, nbytes)
         else:
             out = to + (begin + row) * hidden_stride + strip * STRIP_NBYTES
             store(out, h0)
@@ -174,7 +178,8 @@ def _output_strips(stage, step, plan, active, first, last):
     y, y_stride = get_i64(stage + EXPERTS.y), get_i64(stage + EXPERTS.y_stride)
     work, width = get_i64(step + STEP.work), (last - first) * STRIP_NBYTES
     multiply(get_i64(stage + EXPERTS.matrices) + expert * MATRIX_NBYTES, first, last,
-             x + begin * n_blocks * RECORD_NBYTES, x + begin * floats_stride, floats_stride, n,
+             x + begin * n_blocks * get_i64(step + STEP.record_nbytes),
+             x + begin * floats_stride, floats_stride, n,
              work - first * STRIP_NBYTES, width, 0)  # fmt: skip
     bias = get_i64(stage + EXPERTS.up_bias)
     bias_at = bias + (expert * n_strips + first) * STRIP_NBYTES

@@ -20,7 +20,7 @@ from __future__ import annotations
 import numpy as np
 
 from halfbyte.kernels.compiler.jit import device, kernel
-from halfbyte.kernels.layouts.activations import RECORD_NBYTES, padded, quantize_row
+from halfbyte.kernels.layouts.activations import MOST_RECORD_NBYTES, padded, put_row
 from halfbyte.kernels.layouts.kv_pages import PAGE
 from halfbyte.kernels.pool import share
 from halfbyte.kernels.stages.products import STRIP_NBYTES, multiply
@@ -47,7 +47,7 @@ TOKENS = 64  # that a head's matrix is multiplied by at once
 def heads_work_nbytes(n_inputs: int, n_outputs: int) -> int:
     """Bytes of a thread's own memory that a matrix for each head takes."""
     n = padded(n_inputs)
-    return TOKENS * (4 * n + n // 32 * RECORD_NBYTES + 4 * padded(n_outputs))
+    return TOKENS * (4 * n + n // 32 * MOST_RECORD_NBYTES + 4 * padded(n_outputs))
 
 
 @kernel
@@ -120,13 +120,13 @@ def _multiply_head(stage, step, head, first, n):
     n_blocks, n_strips = get_i64(stage + HEADS.n_blocks), get_i64(matrix + MATRIX.n_panels) // 2
     floats, stride = get_i64(step + STEP.work), 128 * get_i64(stage + HEADS.n_blocks)
     records = floats + n * stride
-    out = records + n * n_blocks * RECORD_NBYTES
+    nbytes = get_i64(matrix + MATRIX.record_nbytes)  # 0: it takes floats
+    out = records + n * n_blocks * nbytes
     for row in range(n):
         x = get_i64(stage + HEADS.x) + (first + row) * get_i64(stage + HEADS.x_stride)
         _take(stage, x + 4 * head * get_i64(stage + HEADS.width), floats + row * stride)
-        if get_i64(matrix + MATRIX.is_quantized) != 0:
-            quantize_row(floats + row * stride, n_blocks, records + row * RECORD_NBYTES,
-                         n * RECORD_NBYTES)  # fmt: skip
+        if nbytes != 0:
+            put_row(floats + row * stride, n_blocks, records + row * nbytes, n * nbytes, nbytes)
     width = n_strips * STRIP_NBYTES
     multiply(matrix, 0, n_strips, records, floats, stride, n, out, width, 0)
     for row in range(n):

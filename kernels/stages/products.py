@@ -6,7 +6,7 @@ A chunk is some strips (32 rows) of the matrices, which lie side by side in the 
 from __future__ import annotations
 
 from halfbyte.kernels.compiler.jit import device
-from halfbyte.kernels.layouts.activations import RECORD_NBYTES, quantize_block
+from halfbyte.kernels.layouts.activations import put_block
 from halfbyte.kernels.pool import share
 from halfbyte.kernels.stages.adapt import expand
 from halfbyte.kernels.stages.record import (
@@ -147,7 +147,7 @@ def _hidden_strips(stage, step, first, last):
         at = gate + (strip - first) * STRIP_NBYTES
         for row in range(n):
             _activate(stage, at + row * width, at + (n + row) * width, strip)
-            _put_hidden(stage, at + row * width, n, row, strip)
+            _put_hidden(stage, step, at + row * width, row, strip)
 
 
 @device
@@ -163,12 +163,13 @@ def _activate(stage, gate, up, strip):
 
 
 @device
-def _put_hidden(stage, features, n, row, strip):
+def _put_hidden(stage, step, features, row, strip):
     """A row's strip, as the matrix behind takes it."""
+    nbytes = get_i64(step + STEP.record_nbytes)
     hidden, hidden_stride = get_i64(stage + PRODUCT.y), get_i64(stage + PRODUCT.y_stride)
     h0, h1 = load(features), load(features + 64)
     if hidden_stride == 0:
-        quantize_block(h0, h1, hidden + (strip * n + row) * RECORD_NBYTES)
+        put_block(h0, h1, hidden + (strip * n_rows(stage, step) + row) * nbytes, nbytes)
     else:
         to = hidden + row * hidden_stride + strip * STRIP_NBYTES
         store(to, h0)
@@ -188,8 +189,9 @@ def multiply(matrix, begin, end, records, floats, floats_stride, n, y, y_stride,
     rest = n - n_many
     if get_i64(matrix + MATRIX.vectors) != 0:
         n_vectors = rest - int(rest % get_i64(matrix + MATRIX.vector_tokens) == 1)
-    x, x_stride, token_nbytes = records, n * RECORD_NBYTES, RECORD_NBYTES
-    if get_i64(matrix + MATRIX.is_quantized) == 0:
+    token_nbytes = get_i64(matrix + MATRIX.record_nbytes)
+    x, x_stride = records, n * token_nbytes
+    if token_nbytes == 0:
         x, x_stride, token_nbytes = floats, floats_stride, floats_stride
     _part(matrix, get_i64(matrix + MATRIX.many), begin, end, x, x_stride, n_many, y, y_stride,
           adds)  # fmt: skip

@@ -22,13 +22,13 @@ STAGE_NBYTES = 320
 
 # Arguments of a step. `pages` are of each row both words that BLOCK has of them. `abort` is the
 # address of a word: once it is not 0, the step ends with the stage that runs, and what it gives is
-# worthless. Addresses of the last three are thread 0's, of every other thread scratch_stride bytes
-# further on each.
+# worthless. All records are `record_nbytes` long. Addresses of the last three are thread 0's, of
+# every other thread scratch_stride bytes further on each.
 STEP = words("""
     program n_stages n_tokens tokens positions pages n_blocks blocks n_out out_rows logits
     logits_stride max_chunks rope_table n_splits
     applied n_applied n_adapted n_adapted_out abort scratch_stride
-    spans n_spans own_normed own_records work
+    record_nbytes spans n_spans own_normed own_records work
 """)
 # A block of queries of one sequence: first row, queries, first position, its page addresses (and
 # those of layers with a window, where these have blocks of their own). Where pages are dealt out,
@@ -43,9 +43,10 @@ BLOCK = words("row n_queries position pages windowed partials")
 SPAN = words("row n_rows state next kept n_kept journal n_certain")
 SPAN_NBYTES = 8 * len(SPAN)
 
-# A matrix: its kernels (matmul.py; 0: it has none), where it lies, and which kernel takes what.
+# A matrix: its kernels (matmul.py, bf16_product.py; 0: it has none), where it lies, how long the
+# records are that it takes (0: it takes floats), and which kernel takes what.
 MATRIX = words("""
-    narrow vectors many w n_panels n_units is_quantized vector_tokens many_tokens may_lack
+    narrow vectors many w n_panels n_units record_nbytes vector_tokens many_tokens may_lack
 """)
 MATRIX_NBYTES = 8 * len(MATRIX)
 

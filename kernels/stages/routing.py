@@ -21,7 +21,6 @@ from __future__ import annotations
 import numpy as np
 
 from halfbyte.kernels.compiler.jit import device, kernel
-from halfbyte.kernels.layouts.activations import RECORD_NBYTES
 from halfbyte.kernels.pool import share
 from halfbyte.kernels.stages.record import ACTIVE, ACTIVE_NBYTES, PLAN, ROUTING, STEP
 from halfbyte.kernels.stages.rows import n_rows
@@ -225,6 +224,7 @@ def gather(stage, step, chunk, n_chunks):
     records, floats = get_i64(stage + ROUTING.records), get_i64(stage + ROUTING.floats)
     gathered, copies = get_i64(stage + ROUTING.gathered), get_i64(stage + ROUTING.gathered_floats)
     rows, active = get_i64(plan + PLAN.rows), get_i64(plan + PLAN.active)
+    nbytes = get_i64(step + STEP.record_nbytes)
     for block in range(share(chunk, n_chunks, n_blocks), share(chunk + 1, n_chunks, n_blocks)):
         for a in range(get_i64(plan + PLAN.n_active)):
             at = active + a * ACTIVE_NBYTES
@@ -232,8 +232,8 @@ def gather(stage, step, chunk, n_chunks):
             for i in range(begin, begin + size):
                 row = get_i64(rows + 8 * i)
                 if gathered != 0:
-                    to = gathered + (begin * n_blocks + block * size + i - begin) * RECORD_NBYTES
-                    _copy(to, records + (block * n + row) * RECORD_NBYTES, RECORD_NBYTES)
+                    to = gathered + (begin * n_blocks + block * size + i - begin) * nbytes
+                    _copy(to, records + (block * n + row) * nbytes, nbytes)
                 if copies != 0:
                     _copy(copies + i * stride + 128 * block,
                           floats + row * stride + 128 * block, 128)  # fmt: skip

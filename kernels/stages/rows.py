@@ -1,12 +1,11 @@
-"""Stages that work row by row: embedding, norms, and 8-bit records."""
+"""Stages that work row by row: embedding, norms, and records."""
 
 from __future__ import annotations
 
 from halfbyte.kernels.compiler.jit import device
 from halfbyte.kernels.layouts.activations import (
-    RECORD_NBYTES,
     layer_norm_row,
-    quantize_row,
+    put_row,
     rms_norm_row,
 )
 from halfbyte.kernels.stages.record import EMBEDDING, INPUT, NORMED, QUANTIZED, RENORMED, STEP
@@ -58,10 +57,11 @@ def embed(stage, step, row):
 @device
 def norm(stage, step, row):
     """normed = RMSNorm(x) * weight, and its records."""
+    nbytes = get_i64(step + STEP.record_nbytes)
     _norm(stage, _input_row(stage, step, row),
           get_i64(stage + INPUT.floats) + row * get_i64(stage + INPUT.floats_stride),
-          get_i64(stage + INPUT.records) + row * RECORD_NBYTES,
-          n_rows(stage, step) * RECORD_NBYTES)  # fmt: skip
+          get_i64(stage + INPUT.records) + row * nbytes, n_rows(stage, step) * nbytes,
+          nbytes)  # fmt: skip
 
 
 @device
@@ -86,9 +86,10 @@ def renorm(stage, step, row):
 @device
 def quantize(stage, step, row):
     """The records of x."""
-    quantize_row(_input_row(stage, step, row), get_i64(stage + INPUT.n_blocks),
-                 get_i64(stage + INPUT.records) + row * RECORD_NBYTES,
-                 n_rows(stage, step) * RECORD_NBYTES)  # fmt: skip
+    nbytes = get_i64(step + STEP.record_nbytes)
+    put_row(_input_row(stage, step, row), get_i64(stage + INPUT.n_blocks),
+            get_i64(stage + INPUT.records) + row * nbytes, n_rows(stage, step) * nbytes,
+            nbytes)  # fmt: skip
 
 
 @device
@@ -119,10 +120,11 @@ def prepare(stage, step):
     if not is_own(stage, step):
         return
     x, records = _input_row(stage, step, 0), get_i64(step + STEP.own_records)
+    nbytes = get_i64(step + STEP.record_nbytes)
     if get_i64(stage + INPUT.prepare) == NORMED:
-        _norm(stage, x, get_i64(step + STEP.own_normed), records, RECORD_NBYTES)
+        _norm(stage, x, get_i64(step + STEP.own_normed), records, nbytes, nbytes)
     elif get_i64(stage + INPUT.prepare) == QUANTIZED:
-        quantize_row(x, get_i64(stage + INPUT.n_blocks), records, RECORD_NBYTES)
+        put_row(x, get_i64(stage + INPUT.n_blocks), records, nbytes, nbytes)
 
 
 @device
@@ -143,6 +145,6 @@ def _norm_floats(stage, x, normed):
 
 
 @device
-def _norm(stage, x, normed, records, record_stride):
+def _norm(stage, x, normed, records, stride, nbytes):
     _norm_floats(stage, x, normed)
-    quantize_row(normed, get_i64(stage + INPUT.n_blocks), records, record_stride)
+    put_row(normed, get_i64(stage + INPUT.n_blocks), records, stride, nbytes)

@@ -26,7 +26,8 @@ class Binding:
         model: SHA-256 of its file (model_hash.py).
         layout: of a page: sizes, the type of its numbers, the order of bytes.
         states: where those of recurrent layers lie in a snapshot; empty without such layers.
-        arithmetic: of the sources of what computes, and of RoPE's table, which is NumPy's.
+        arithmetic: of its products, of the sources of what computes, and of RoPE's table, which is
+            NumPy's.
     """
 
     model: str
@@ -42,6 +43,7 @@ class Binding:
         kept = engine.pages.states
         states = "" if kept is None else json.dumps(asdict(kept.layout))
         digest = hashlib.sha256(_sources_digest())
+        digest.update(engine.arithmetic.encode())
         for begin in (0, 31 * PAGE):
             digest.update(engine.rotation.rows(begin, begin + PAGE).tobytes())
         return cls(model, layout, states, digest.hexdigest())

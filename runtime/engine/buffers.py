@@ -18,7 +18,7 @@ from halfbyte.families.config import ExpertsConfig, ModelConfig
 from halfbyte.families.latent_config import LatentConfig
 from halfbyte.families.registry import family_of
 from halfbyte.families.stages import GateAttended, PostNorm
-from halfbyte.kernels.layouts.activations import BLOCK, RECORD_NBYTES, padded
+from halfbyte.kernels.layouts.activations import BLOCK, MOST_RECORD_NBYTES, padded
 from halfbyte.kernels.layouts.kv_pages import KVLayout
 from halfbyte.kernels.layouts.panels import STRIP_ROWS
 from halfbyte.kernels.products.dots import TILE_TOKENS
@@ -42,7 +42,7 @@ class Buffers:
     """The buffers of families/stages.py by name, and each thread's own memory.
 
     Attributes:
-        records: where the 8-bit form of `normed` or `attended` lies.
+        records: where the records of `normed` or `attended` lie.
         scratch: thread 0's own memory, `scratch.stride` bytes a thread: a normed row, then, at
             `records_at`, its records, and at `work_at` room for what a chunk needs.
     """
@@ -120,7 +120,7 @@ def _strides(c: ModelConfig) -> dict[str, int]:
         "hidden": 4 * hidden,
         "records": max(normed, attended, joined, c.per_layer_dim, recurrent.get("mixed", 0) // 4)
         // BLOCK
-        * RECORD_NBYTES,
+        * MOST_RECORD_NBYTES,
         **({"embedded": 4 * dim, "state": 4 * dim, "joined": 4 * joined} if joined else {}),
         **recurrent,
         **(_latent_strides(c, c.latent) if c.latent else {}),
@@ -155,7 +155,7 @@ def _expert_strides(e: ExpertsConfig, dim: int, normed: int) -> dict[str, int]:
     return {
         "routed": 4 * (_in_strips(e.n_experts) + STRIP_ROWS),
         "shared": 4 * dim,
-        "gathered": e.n_used * normed // BLOCK * RECORD_NBYTES,
+        "gathered": e.n_used * normed // BLOCK * MOST_RECORD_NBYTES,
         "gathered_floats": e.n_used * 4 * normed,
         "expert_hidden": e.n_used * 4 * _in_strips(e.hidden_dim),
     }

@@ -33,6 +33,7 @@ from halfbyte.engine.state_layout import StateLayout
 from halfbyte.engine.weights import ModelWeights
 from halfbyte.errors import EngineError
 from halfbyte.families.config import ModelConfig
+from halfbyte.kernels.layouts.activations import ARITHMETICS
 from halfbyte.kernels.layouts.kv_pages import PAGE
 from halfbyte.kernels.pool import Pool
 from halfbyte.kernels.stages import attention
@@ -86,13 +87,12 @@ class Engine(ProcessBound):
         owns_pool: bool = True,
     ) -> None:
         self.config, self.weights, self.pool, self.n_ctx = config, weights, pool, n_ctx
-        self.layout = kv_layout(config, kv_type, n_ctx)
+        self.layout, self.arithmetic = kv_layout(config, kv_type, n_ctx), weights.arithmetic
         self.pages = PagePool(self.layout, states=StateLayout.of(config))
         self._query_block = attention.query_block(config.group)
         self._partial_nbytes = attention.partial_nbytes(self.layout.value_dim, config.group)
         self.nbytes_per_token, self.expert_share = weights.nbytes_per_token, expert_share(weights)
-        self._pid = os.getpid()
-        self._closed = False
+        self._pid, self._closed = os.getpid(), False
         self.rotation = Rotation(config, weights.rope_factors, n_ctx)
         self._rope = np.zeros((0, self.rotation.width), np.float32)
         self._partials = np.zeros(0, np.uint8)
@@ -336,6 +336,7 @@ class Engine(ProcessBound):
             pages=self._pages.ctypes.data,
             blocks=self._blocks.ctypes.data,
             out_rows=self._out_rows.ctypes.data,
+            record_nbytes=ARITHMETICS[self.arithmetic],
             logits_stride=4 * b.logits_width,
             scratch_stride=b.scratch.stride,
             own_normed=b.scratch.address,

@@ -92,7 +92,7 @@ class ExpertRecords:
             gathered=self._buffers["gathered"].address,
             gathered_floats=self._buffers["gathered_floats"].address,
             hidden=hidden.address,
-            hidden_stride=0 if down.format.is_quantized else 4 * padded(e.hidden_dim),
+            hidden_stride=0 if down.first.record_nbytes else 4 * padded(e.hidden_dim),
             activation=_activation(stage),
             limit=float_word(stage.clamps),
             gate_bias=self._vector(stage, stage.gate if stage.biases else ""),

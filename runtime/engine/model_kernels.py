@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from halfbyte.engine.arithmetic import product_kernels
 from halfbyte.engine.expert_records import expert_kernels
 from halfbyte.engine.fused_latents import transposed_format
 from halfbyte.engine.kv_cache import kv_layout
@@ -24,14 +25,15 @@ from halfbyte.kernels.layouts.lookup import lookup_kernel
 from halfbyte.kernels.layouts.packing import pack_kernel
 from halfbyte.kernels.layouts.panels import PanelFormat
 from halfbyte.kernels.pool import run_job, serve
-from halfbyte.kernels.products.matmul import matmul_kernel, ways
 from halfbyte.kernels.stages import attention
 from halfbyte.kernels.stages.gates import gate_attended
 from halfbyte.kernels.stages.rope import rope_append_kernel, rotate_queries_kernel
 from halfbyte.kernels.step import step
 
 
-def kernels_of(models: Sequence[tuple[GGUFFile, ModelConfig]], kv_type: str) -> list[Kernel]:
+def kernels_of(
+    models: Sequence[tuple[GGUFFile, ModelConfig]], kv_type: str, arithmetic: str
+) -> list[Kernel]:
     """Every kernel that models use, of which layers that guess stand behind their model."""
     kernels: dict[str, Kernel] = {}
     formats: dict[str, PanelFormat] = {}
@@ -41,12 +43,13 @@ def kernels_of(models: Sequence[tuple[GGUFFile, ModelConfig]], kv_type: str) -> 
                if spec.is_matrix and spec.name in file.tensors}  # fmt: skip
         at = config.next_layer
         formats = {**formats, **own, **in_memory(own, at)} if at else own
-        kernels |= {kernel.name: kernel for kernel in kernels_for(config, kv_type, formats)}
+        used = kernels_for(config, kv_type, formats, arithmetic)
+        kernels |= {kernel.name: kernel for kernel in used}
     return list(kernels.values())
 
 
 def kernels_for(
-    config: ModelConfig, kv_type: str, formats: Mapping[str, PanelFormat]
+    config: ModelConfig, kv_type: str, formats: Mapping[str, PanelFormat], arithmetic: str = "int8"
 ) -> list[Kernel]:
     """Every kernel that a model uses; `formats` are its matrices' by GGUF name."""
     kernels = {kernel.name: kernel for kernel in (serve, run_job, step)}
@@ -62,8 +65,10 @@ def kernels_for(
            for s in family_of(config).tensors(config) if s.heads]  # fmt: skip
     packed = [*formats.values(), *cut]
     used.append([pack_kernel(name) for name in sorted({f.name for f in packed})])
-    names = sorted({f.kernel_name for f in packed})
-    used.append([matmul_kernel(name, way) for name in names for way in ways(name)])
+    of_names = {f.kernel_name: f for f in packed}
+    used += [
+        list(product_kernels(of_names[name], arithmetic).values()) for name in sorted(of_names)
+    ]
     used.append(expert_kernels(config) + latent_kernels(config) + recurrent_kernels(config))
     is_gated = any(isinstance(s, GateAttended) for s in family_of(config).stages(config))
     used.append([gate_attended] if is_gated else [])

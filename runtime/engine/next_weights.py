@@ -53,7 +53,7 @@ def with_shared(
     at = config.next_layer
     found = ModelWeights(
         own.memory, own.on_disk, in_memory(own.matrices, at), in_memory(own.experts, at),
-        in_memory(own.vectors, at), model.rope_factors,
+        in_memory(own.vectors, at), model.rope_factors, arithmetic=model.arithmetic,
     )  # fmt: skip
     for name in INSTEAD.values():
         if name in model.vectors:

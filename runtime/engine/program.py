@@ -193,7 +193,7 @@ class _Writer:
                 for name, kind in stage.tensors}  # fmt: skip
 
     def _prepared(self, stage: Project | FeedForward) -> list[Words]:
-        """The record that makes 8-bit inputs of a buffer that no norm wrote."""
+        """The record that makes records of a buffer that no norm wrote."""
         if stage.source in ("normed", "hidden"):
             return []
         return [stage_words(record.INPUT, record.QUANTIZE, **self._input(stage))]
@@ -213,7 +213,7 @@ class _Writer:
         words = {**self._input(stage), **to, **self._table(matrices),
                  "n_strips": sum(map(n_strips, matrices)), "adds": int(stage.adds),
                  # As feed_forward wrote them.
-                 "from_records": int(stage.source == "hidden" and matrices[0].format.is_quantized),
+                 "from_records": int(stage.source == "hidden" and matrices[0].record_nbytes > 0),
                  "scale": float_word(stage.scale), "cap": float_word(stage.softcap),
                  "finish": int(stage.scale != 1 or stage.softcap != 0), **self._finish(stage),
                  }  # fmt: skip
@@ -223,7 +223,7 @@ class _Writer:
         made, matrices = self._prepared(stage), self._matrices(stage)
         down = self._weights.matrices[stage.tensor(stage.down)]
         to = self._to("hidden")
-        if down.format.is_quantized:
+        if down.record_nbytes:
             to["y_stride"] = 0  # as records, and never as floats
         words = {**self._input(stage), **to, **self._table(matrices),
                  "n_strips": n_strips(matrices[0]), **self._finish(stage),

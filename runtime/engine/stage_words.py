@@ -8,16 +8,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from halfbyte.engine.arithmetic import product_kernels, token_numbers
 from halfbyte.engine.weights import Experts, Matrix
-from halfbyte.kernels.layouts.panels import n_panels
-from halfbyte.kernels.products.matmul import (
-    VECTORS,
-    WAYS,
-    many_tokens,
-    matmul_kernel,
-    tile_tokens,
-    ways,
-)
+from halfbyte.kernels.layouts.panels import PanelFormat, n_panels
+from halfbyte.kernels.products.matmul import WAYS
 from halfbyte.kernels.stages import record
 
 Words = NDArray[np.int64]
@@ -46,10 +40,10 @@ def n_strips(matrix: Matrix) -> int:
 
 def matrix_words(matrix: Matrix) -> tuple[int, ...]:
     """A matrix as products read it (record.MATRIX)."""
-    fmt, (addresses, numbers) = matrix.format, _kernel_words(matrix.format.kernel_name)
+    fmt, (addresses, numbers) = matrix.format, _kernel_words(matrix.format, matrix.arithmetic)
     n = n_panels(matrix.of_rows or matrix.n_rows)
-    return (*addresses, matrix.address, n, fmt.n_units(matrix.n_inputs),
-            int(fmt.is_quantized), *numbers)  # fmt: skip
+    return (*addresses, matrix.address, n, fmt.n_units(matrix.n_inputs), matrix.record_nbytes,
+            *numbers)  # fmt: skip
 
 
 def experts_words(experts: Experts) -> Words:
@@ -60,8 +54,8 @@ def experts_words(experts: Experts) -> Words:
 
 
 @cache
-def _kernel_words(name: str) -> tuple[tuple[int, ...], tuple[int, ...]]:
+def _kernel_words(fmt: PanelFormat, arithmetic: str) -> tuple[tuple[int, ...], tuple[int, ...]]:
     """Addresses of a format's kernels, 0 where it lacks one, and how many tokens each takes."""
-    have = ways(name)
-    addresses = (matmul_kernel(name, way).address if way in have else 0 for way in WAYS)
-    return tuple(addresses), (tile_tokens(VECTORS), *many_tokens(name))
+    have = product_kernels(fmt, arithmetic)
+    addresses = (have[way].address if way in have else 0 for way in WAYS)
+    return tuple(addresses), token_numbers(fmt, arithmetic)

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from halfbyte.engine.arithmetic import record_nbytes
 from halfbyte.engine.fused_latents import cut
 from halfbyte.engine.rooms import Bytes, Rooms, matrices_of, panel_format
 from halfbyte.engine.row_table import RowTable
@@ -38,18 +39,27 @@ from halfbyte.kernels.quantizers.quantize import dequantize
 
 @dataclass(frozen=True, slots=True)
 class Matrix:
-    """A packed matrix of n_rows x n_inputs at an address; or the first ones of `of_rows` rows."""
+    """A packed matrix of n_rows x n_inputs at an address; or the first ones of `of_rows` rows.
+
+    `arithmetic` is how it is multiplied (arithmetic.py).
+    """
 
     format: PanelFormat
     n_rows: int
     n_inputs: int
     address: int
     of_rows: int = 0
+    arithmetic: str = "int8"
 
     @property
     def nbytes(self) -> int:
         """Bytes that a product reads."""
         return self.format.nbytes(self.n_rows, self.n_inputs)
+
+    @property
+    def record_nbytes(self) -> int:
+        """How long the records are that it takes; 0: it takes floats."""
+        return record_nbytes(self.format, self.arithmetic)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +97,7 @@ class ModelWeights:
 
     Attributes:
         on_disk: experts' matrices, where memory cannot hold them.
+        arithmetic: of all products.
         table: what stays in the file of embeddings that layers have of their own, if they have.
         rope_factors: what the frequencies of rotary embedding are divided by, by GGUF name.
     """
@@ -98,6 +109,7 @@ class ModelWeights:
     vectors: dict[str, int] = field(default_factory=dict)
     rope_factors: dict[str, NDArray[np.float64]] = field(default_factory=dict)
     table: RowTable | None = None
+    arithmetic: str = "int8"
 
     @property
     def nbytes_per_token(self) -> int:
@@ -121,24 +133,26 @@ def load_weights(
     rooms: Rooms,
     pool: Pool,
     progress: Callable[[int, int], None],
+    arithmetic: str = "int8",
 ) -> ModelWeights:
     """Pack all tensors of a checked file into its `weights_memory`.
 
-    `progress` gets (bytes done, bytes in all).
+    `progress` gets (bytes done, bytes in all); `arithmetic` is that of their products.
 
     Raises:
         ModelFileError: a weight is NaN or infinite, or the file was cut short meanwhile.
     """
     family = family_of(config)
-    weights, matrices = ModelWeights(rooms.memory, rooms.experts), list[_Rows]()
+    weights = ModelWeights(rooms.memory, rooms.experts, arithmetic=arithmetic)
+    matrices = list[_Rows]()
     if config.per_layer_dim:
         weights.table = RowTable(file, f"{TABLE}.weight")
     for spec, target in rooms.parts():
         order = spec.neighbours() if family.rotates_halves else None
         if spec.heads:
-            weights.experts |= _put_heads(file, spec, pool, target)
+            weights.experts |= _put_heads(file, spec, pool, target, arithmetic)
         elif spec.is_matrix:
-            found, wanted = _put_matrices(file, spec, order, pool, target)
+            found, wanted = _put_matrices(file, spec, order, pool, target, arithmetic)
             matrices += wanted
             for name, matrix in found.items():
                 if len(spec.shape) > 2:
@@ -167,14 +181,16 @@ def n_used(config: ModelConfig, name: str) -> int:
 
 
 def _put_matrices(
-    file: GGUFFile, spec: TensorSpec, order: NDArray[np.int64] | None, pool: Pool, target: Bytes
-) -> tuple[dict[str, Matrix], list[_Rows]]:
+    file: GGUFFile, spec: TensorSpec, order: NDArray[np.int64] | None, pool: Pool, target: Bytes,
+    arithmetic: str,
+) -> tuple[dict[str, Matrix], list[_Rows]]:  # fmt: skip
     """Where a tensor's matrices will lie, the first ones of many, and what has to be read first."""
     info, (*n, _, n_inputs) = file.tensors[spec.name], spec.shape
     fmt, first, factors = panel_format(file, info), 0, matrix_factors(file, info)
     made, pieces = dict[str, Matrix](), list[_Rows]()
     for name, n_rows in matrices_of(spec):
-        made[name] = matrix = Matrix(fmt, n_rows, n_inputs, int(target.ctypes.data))
+        at = int(target.ctypes.data)
+        made[name] = matrix = Matrix(fmt, n_rows, n_inputs, at, arithmetic=arithmetic)
         parts = np.split(target[: math.prod(n) * matrix.nbytes], math.prod(n))
         for e, (part, factor) in enumerate(zip(parts, factors, strict=True)):
             packing = Packing(pool, fmt, n_rows, n_inputs, part, float(factor))
@@ -184,7 +200,9 @@ def _put_matrices(
     return made, pieces
 
 
-def _put_heads(file: GGUFFile, spec: TensorSpec, pool: Pool, target: Bytes) -> dict[str, Experts]:
+def _put_heads(
+    file: GGUFFile, spec: TensorSpec, pool: Pool, target: Bytes, arithmetic: str
+) -> dict[str, Experts]:
     """Bring a tensor that is cut into matrices of heads into its place in memory."""
     info, n = file.tensors[spec.name], spec.heads[0]
     fmt, data, (factor,) = (
@@ -196,7 +214,7 @@ def _put_heads(file: GGUFFile, spec: TensorSpec, pool: Pool, target: Bytes) -> d
         made = cut(data, fmt, spec, pool, target, float(factor))
     except ValueError as error:
         raise _not_finite(info) from error
-    return {name: Experts(Matrix(fmt, *shape, address), n, n)
+    return {name: Experts(Matrix(fmt, *shape, address, arithmetic=arithmetic), n, n)
             for name, (fmt, shape, address) in made.items()}  # fmt: skip
 
 

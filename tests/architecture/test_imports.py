@@ -84,10 +84,11 @@ ROOMS = {
          "planning prompt remembered scoring tokenizer"),
         "numpy typing_extensions",
     ),
+    "engine_options": ("engine settings system", ""),
     "loading": (
         (
-            "engine families generation gguf kernels lora model models remembered settings system "
-            "tokenizer"
+            "engine engine_options families generation gguf kernels lora model models remembered "
+            "settings system tokenizer"
         ),
         "",
     ),
@@ -130,9 +131,12 @@ LLVMLITE = {
     "kernels/compiler/numba_compiler.py",
     "kernels/compiler/target.py",
     "kernels/limits/int8_peak.py",
+    "kernels/products/bf16_weights.py",
     "kernels/products/byte_dots.py",
     "kernels/products/dots.py",
+    "kernels/vectors/amx.py",
     "kernels/vectors/atomics.py",
+    "kernels/vectors/bf16.py",
     "kernels/vectors/calls.py",
     "kernels/vectors/emit.py",
     "kernels/vectors/hadamard.py",

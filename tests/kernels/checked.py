@@ -14,4 +14,5 @@ _RARE = {
     "NVFP4", "IQ4_NL", "Q1_0", "Q2_0", "TQ1_0", "TQ2_0", "IQ3_S", "IQ3_XXS", "IQ2_S", "IQ2_XS",
     "IQ2_XXS", "IQ1_M", "IQ1_S",
 }  # fmt: skip
-CHECKED = sorted(FORMATS if os.environ.get("ALL_TYPES") else FORMATS.keys() - _RARE)
+ARE_ALL = bool(os.environ.get("ALL_TYPES"))
+CHECKED = sorted(FORMATS if ARE_ALL else FORMATS.keys() - _RARE)

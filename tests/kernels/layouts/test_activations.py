@@ -25,8 +25,8 @@ Call = Callable[..., None]
 
 def quantize_rows(x, n_rows, n_blocks, records):
     for row in range(n_rows):
-        activations.quantize_row(
-            x + row * n_blocks * 128, n_blocks, records + row * 48, n_rows * 48
+        activations.put_row(
+            x + row * n_blocks * 128, n_blocks, records + row * 48, n_rows * 48, 48
         )  # fmt: skip
 
 

@@ -25,6 +25,7 @@ from halfbyte.kernels.products.dots import (
     WHOLE,
     block_dots,
 )
+from halfbyte.kernels.vectors.amx import release_tiles
 from halfbyte.kernels.vectors.scalars import stack
 from halfbyte.kernels.vectors.tiles import add_scaled, load_column_f16, store_tile, zeros
 
@@ -116,7 +117,7 @@ def _tile_kernel(low: int, high: int, part: int, offset: int) -> Callable[..., N
                                NO_TABLE, OFFSET, TILED, 1, T)  # fmt: skip
             shown = add_scaled(zeros(1, T), found, load_column_f16(ones16, 0, 1), ones, 0, T)
             store_tile(shown, out + 64 * T * i, 64, 64, 0, T, 1, T)
-        dots.release_tiles()
+        release_tiles()
 
     return sums
 

@@ -16,7 +16,7 @@ from halfbyte.kernels.compiler import jit, target
 from halfbyte.kernels.pool import Pool
 
 NAMES = ("mix", "F32", "Qwen2", "window", "experts", "int8", "int4", "positions", "Granite",
-         "DeepSeek", "Granite4", "LFM2")  # fmt: skip
+         "DeepSeek", "Granite4", "LFM2", "mix-bf16")  # fmt: skip
 
 
 def main(isa: str, cache: str) -> None:

@@ -18,11 +18,12 @@ from halfbyte.kernels.layouts.kv_pages import KVLayout
 
 def bound(
     model: str = "aa", kv_type: str = "f16", frequency: float = 1.0,
-    states: StateLayout | None = None,
+    states: StateLayout | None = None, arithmetic: str = "int8",
 ) -> Binding:  # fmt: skip
     layout = KVLayout(2, 3, 24, kv_type)
     engine: Any = SimpleNamespace(
-        layout=layout, rotation=SimpleNamespace(rows=lambda *at: np.array(at) * frequency),
+        layout=layout, arithmetic=arithmetic,
+        rotation=SimpleNamespace(rows=lambda *at: np.array(at) * frequency),
         pages=PagePool(layout, states=states),
     )  # fmt: skip
     return Binding.of(engine, model)
@@ -39,11 +40,12 @@ def test_it_says_what_pages_depend_on() -> None:
 
 
 def test_whatever_differs_makes_another(monkeypatch: pytest.MonkeyPatch) -> None:
-    made = [bound(), bound(model="bb"), bound(kv_type="f32"), bound(frequency=1.0000001)]
+    made = [bound(), bound(model="bb"), bound(kv_type="f32"), bound(frequency=1.0000001),
+            bound(arithmetic="bf16")]  # fmt: skip
     made += [bound(states=StateLayout({1: 0}, n, 64)) for n in (64, 128)]
     monkeypatch.setattr(binding, "_sources_digest", lambda: b"another version")
     made.append(bound())
-    assert len({one.digest for one in made}) == 7
+    assert len({one.digest for one in made}) == 8
 
 
 def test_all_sources_of_the_arithmetic_are_in_it(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -46,6 +46,9 @@ TOLERANCE = {
     "positions": 5e-6,
     "Q4_1": 3e-2,
     "mix": 3e-2,
+    "mix-bf16": 3e-2,
+    # Roundings to 8 bits of mantissa, of weights too: 2**-9 each, 0.1 % by root mean square.
+    "F16-bf16": 2e-2,
     "biases": 3e-2,
     "StarCoder2": 5e-6,
     "Gemma": 3e-2,
@@ -61,6 +64,7 @@ TOLERANCE = {
     # A rounding may choose another expert, whose row then differs altogether.
     "experts": 4e-1,
     "DeepSeek": 4e-1,
+    "DeepSeek-bf16": 4e-1,
     "Granite4": 5e-6,
     "Nemotron": 4e-1,
     "Qwen3Next": 5e-6,
@@ -71,7 +75,18 @@ TOLERANCE = {
 
 
 # A forced ISA has its own dot products and vectors, which these take all of.
-ON_EACH_ISA = ("mix", "F32", "Q4_0", "Qwen2", "window", "int8", "int4", "Granite", "experts")
+ON_EACH_ISA = (
+    "mix",
+    "mix-bf16",
+    "F32",
+    "Q4_0",
+    "Qwen2",
+    "window",
+    "int8",
+    "int4",
+    "Granite",
+    "experts",
+)
 NAMES = ON_EACH_ISA if os.environ.get("HALFBYTE_ISA") else tuple(small.SHAPES)
 
 

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from halfbyte.engine.weights import Experts, Matrix
 from halfbyte.families.config import ModelConfig
 
 from .model import Model
-from .rounding import F64, as_int8, kept_as
+from .rounding import F64, as_bf16, as_int8, kept_as
 
 
 class Computation:
@@ -35,12 +34,17 @@ class Computation:
 
     def product(self, x: F64, name: str) -> F64:
         """Rows times a matrix, with its bias if it has one."""
-        y = self.rounded(x, self.model.weights.matrices[name]) @ self.w[name].T
-        return y + self.w.get(name.replace("weight", "bias"), 0)
+        x, w = self.met(x, name)
+        return x @ w.T + self.w.get(name.replace("weight", "bias"), 0)
 
-    def rounded(self, x: F64, matrix: Matrix | Experts) -> F64:
-        """Inputs as that matrix takes them."""
-        return as_int8(x) if self.rounds and matrix.format.is_quantized else x
+    def met(self, x: F64, name: str) -> tuple[F64, F64]:
+        """Rows of inputs, and a matrix or those of all experts, as their products have them."""
+        weights = self.model.weights
+        experts, w = weights.experts.get(name), self.w[name]
+        matrix = experts.first if experts else weights.matrices[name]
+        if not self.rounds or not matrix.record_nbytes:
+            return x, w
+        return (as_int8(x), w) if matrix.arithmetic == "int8" else (as_bf16(x), as_bf16(w))
 
     def kept(self, x: F64, what: str) -> F64:
         """Queries, keys or values (`what`: q, k, v) as attention has them."""

@@ -136,7 +136,7 @@ def _latent_qkv(m: Computation, h: F64, i: int) -> tuple[F64, F64, F64]:
 
 def _by_heads(m: Computation, x: F64, name: str) -> F64:
     """Heads (T, heads, inputs), each times its own matrix."""
-    return np.einsum("thi,hri->thr", m.rounded(x, m.model.weights.experts[name]), m.w[name])
+    return np.einsum("thi,hri->thr", *m.met(x, name))
 
 
 def _shared(m: Computation, x: F64, i: int) -> F64:

@@ -46,7 +46,8 @@ class Model:
 def build(shape: Shape, pool: Pool, seed: int = 1) -> Model:
     """Random weights that keep activations at size 1."""
     rng = np.random.default_rng(seed)
-    config, weights = shape.config(), ModelWeights(np.empty(0, np.uint8))
+    config, arithmetic = shape.config(), shape.arithmetic
+    weights = ModelWeights(np.empty(0, np.uint8), arithmetic=arithmetic)
     arrays, exact = [], {}
     if shape.has_divisors:
         weights.rope_factors[ROPE_FREQS] = np.geomspace(1, 8, config.head_dim // 2)
@@ -79,7 +80,7 @@ def build(shape: Shape, pool: Pool, seed: int = 1) -> Model:
         packed = np.empty((*(n or [1]), fmt.nbytes(n_rows, n_inputs)), np.uint8)
         for out, matrix in zip(packed, rows if n else [rows], strict=True):
             pack(pool, matrix, fmt, n_inputs, out)
-        first = Matrix(fmt, n_rows, n_inputs, packed.ctypes.data)
+        first = Matrix(fmt, n_rows, n_inputs, packed.ctypes.data, arithmetic=arithmetic)
         if n:
             weights.experts[name] = Experts(first, *n, n_used(config, name))
         else:
@@ -94,7 +95,10 @@ def compile_kernels(shapes: Iterable[Shape]) -> None:
     kernels: dict[str, Kernel] = {}
     for shape in shapes:
         formats = {name: shape.format(name) for name, dims in _in_memory(shape.config())}
-        kernels |= {one.name: one for one in kernels_for(shape.config(), shape.kv_type, formats)}
+        kernels |= {
+            one.name: one
+            for one in kernels_for(shape.config(), shape.kv_type, formats, shape.arithmetic)
+        }
     jit.compile_all(list(kernels.values()), lambda done, total: None)
 
 

@@ -40,10 +40,10 @@ def _shared_expert(m: Computation, at: str, h: F64) -> F64 | int:
 def _experts(m: Computation, at: str, h: F64) -> F64:
     """What the experts of a layer add."""
     e = m.config.experts
-    names = ("gate_inp", "gate_exps", "up_exps", "down_exps")
-    w = {k: m.w[f"{at}ffn_{k}.weight"] for k in names if f"{at}ffn_{k}.weight" in m.w}
-    matrix = m.model.weights.experts[f"{at}ffn_up_exps.weight"]
-    logits = h @ w["gate_inp"].T + m.w.get(f"{at}ffn_gate_inp.bias", 0)
+    names = {k: f"{at}ffn_{k}_exps.weight" for k in ("gate", "up", "down")}
+    w = {k: m.met(h, name)[1] for k, name in names.items() if name in m.w}
+    x, _ = m.met(h, names["up"])
+    logits = h @ m.w[f"{at}ffn_gate_inp.weight"].T + m.w.get(f"{at}ffn_gate_inp.bias", 0)
     biases = [m.w.get(f"{at}ffn_{k}_exps.bias", np.zeros(e.n_experts))
               for k in ("gate", "up", "down")]  # fmt: skip
     if e.gating == "sigmoid":
@@ -57,16 +57,15 @@ def _experts(m: Computation, at: str, h: F64) -> F64:
         kept = np.isin(np.arange(e.n_groups), np.argsort(-groups)[: e.n_groups_used])
         wanted = np.where(np.repeat(kept, e.n_experts // e.n_groups), biased, -np.inf)
         used = np.argsort(-wanted, kind="stable")[: e.n_used]
-        x = m.rounded(h[row : row + 1], matrix)
         for i in used:
-            gate = x @ w.get("gate_exps", w["up_exps"])[i].T + biases[0][i]
-            up = x @ w["up_exps"][i].T + biases[1][i]
+            gate = x[row : row + 1] @ w.get("gate", w["up"])[i].T + biases[0][i]
+            up = x[row : row + 1] @ w["up"][i].T + biases[1][i]
             hidden = gate / (1 + np.exp(-gate)) * up
-            if "gate_exps" not in w:
+            if "gate" not in w:
                 hidden = np.square(np.maximum(up, 0))
             if m.config.architecture == "gpt-oss":
                 gate, up = np.minimum(gate, 7), np.clip(up, -7, 7)
                 hidden = gate / (1 + np.exp(-1.702 * gate)) * (up + 1)
-            y = (m.rounded(hidden, matrix) @ w["down_exps"][i].T + biases[2][i])[0]
+            y = (m.met(hidden, names["up"])[0] @ w["down"][i].T + biases[2][i])[0]
             out[row] += e.scale * score[i] / score[used].sum() * y
     return out

@@ -15,6 +15,12 @@ def as_int8(x: F64) -> F64:
     return (np.rint(blocks / step) * step).reshape(x.shape)
 
 
+def as_bf16(x: F64) -> F64:
+    """Numbers of 8 bits."""
+    mantissa, exponent = np.frexp(x)
+    return np.ldexp(np.rint(mantissa * 256), exponent - 8)
+
+
 def kept_as(x: F64, what: str, kv_type: str) -> F64:
     """Queries, keys or values of heads (..., d) as attention with that type of cache has them."""
     if kv_type == "f16" and what != "q":

@@ -36,6 +36,7 @@ class Shape:
     sliding_window: int = 0
     has_divisors: bool = False
     experts: ExpertsConfig | None = None
+    arithmetic: str = "int8"
     changes: dict[str, Any] = field(default_factory=dict)
 
     def config(self) -> ModelConfig:
@@ -98,6 +99,9 @@ SHAPES = {
     "Q4_1": Shape("Q4_1", "f32", 192, 3, 1, 64, 96, 257),
     "F32-f16-cache": Shape("F32", "f16", 80, 2, 1, 40, 33, 97),
     "mix": Shape(_every_format, "f16", 128, 4, 2, 32, 224, 301),
+    "mix-bf16": Shape(_every_format, "f32", 128, 4, 2, 32, 224, 301, arithmetic="bf16"),
+    # Rows of floats that are no multiple of a block, all of them rounded.
+    "F16-bf16": Shape("F16", "f32", 72, 4, 2, 24, 80, 64, arithmetic="bf16"),
     # Biases of q, k and v and a group that is no power of two; a window; both scalings of RoPE.
     "Qwen2": Shape("F32", "f32", 112, 7, 1, 16, 96, 150, architecture="qwen2"),
     "Qwen3": Shape("F32", "f32", 96, 4, 2, 24, 80, 64, architecture="qwen3"),
@@ -171,6 +175,9 @@ SHAPES = {
     "experts": Shape(_experts_format, "f16", 96, 4, 2, 24, 96, 150, architecture="qwen3moe",
                      experts=ExpertsConfig(9, 3, 96, gating="sigmoid", scale=1.5, n_groups=3,
                                            n_groups_used=2)),
+    "DeepSeek-bf16": Shape(_experts_format, "f32", 64, 4, 1, 48, 96, 150, architecture="deepseek2",
+                           experts=ExpertsConfig(8, 3, 64, 1, 64, 1, "sigmoid", scale=2.5),
+                           changes=_latents(LatentConfig(0, 32, 32, 16, 32)), arithmetic="bf16"),
     "gpt-oss": Shape("F32", "f32", 96, 4, 2, 24, 96, 150, architecture="gpt-oss",
                      sliding_window=50, experts=ExpertsConfig(9, 3, 96, gating="softmax_of_used"),
                      changes={"sliding_layers": (True, False)}),
