@@ -29,8 +29,10 @@ demo: .venv/run.stamp
 	    -p "$$FIBONACCI") \
 	    && printf '%s%s\n' "$$FIBONACCI" "$$code"
 
-# A file of tests goes to one process, so that what it loads is loaded once.
+# A file of tests goes to one process, so that what it loads is loaded once. Kernels that most of
+# them take are compiled before, not by each process at the same time.
 test: .venv/dev.stamp
+	.venv/bin/halfbyte warmup -q infill-10m
 	.venv/bin/python -m pytest -n auto --maxprocesses 4 --dist loadfile -m "not oracle" -rs
 
 # 300 real signals while loading and 300 while running, in processes of 25; and a load under each of

@@ -36,6 +36,14 @@ def shared_dir() -> Path:
 
 
 @pytest.fixture(scope="session")
+def kernel_cache() -> Path:
+    """Where models that are loaded keep compiled kernels: each is compiled once for all tests."""
+    from halfbyte import settings
+
+    return settings.cache_dir() / "kernels"
+
+
+@pytest.fixture(scope="session")
 def benchmark_module() -> Callable[[str], ModuleType]:
     """Loads a module of benchmarks/, which no installed package holds."""
     return lambda name: importlib.import_module(f"benchmarks.{name}")
@@ -70,23 +78,18 @@ def split() -> Callable[..., list[Path]]:
     """Writes a GGUF file anew in several, with the `gguf` package: split(path, folder, 5)."""
     import gguf
 
+    from tests.gguf_copies import copy_keys
+    from tests.gguf_copies import write as finish
+
     def write(whole: Path, folder: Path, n_tensors: int, **options: bool) -> list[Path]:
         reader = gguf.GGUFReader(whole)
         writer = gguf.GGUFWriter(
             folder / whole.name, "llama", split_max_tensors=n_tensors, **options
         )
-        for field in reader.fields.values():
-            if field.name.startswith("GGUF.") or field.name == "general.architecture":
-                continue
-            kind = field.types[0]
-            element = field.types[-1] if kind == gguf.GGUFValueType.ARRAY else None
-            writer.add_key_value(field.name, field.contents(), kind, element)
+        copy_keys(reader, writer)
         for tensor in reader.tensors:
             writer.add_tensor(tensor.name, tensor.data, raw_dtype=tensor.tensor_type)
-        writer.write_header_to_file()
-        writer.write_kv_data_to_file()
-        writer.write_tensors_to_file()
-        writer.close()
+        finish(writer)
         return sorted(folder.glob(f"{whole.stem}-*-of-*.gguf"))
 
     return write

@@ -1,8 +1,7 @@
 """Fixtures of the kernels' tests.
 
 `HALFBYTE_ISA=avx2 pytest tests/kernels` runs the whole folder as a lesser CPU would. Compiled
-kernels are kept below HALFBYTE_CACHE or else pytest's own cache folder, so only the first run of
-each ISA compiles.
+kernels are kept, so only the first run of each ISA compiles.
 """
 
 from __future__ import annotations
@@ -30,21 +29,6 @@ def pytest_configure(config: pytest.Config) -> None:
     """Choose the ISA before anything is compiled."""
     if name := os.environ.get("HALFBYTE_ISA"):
         target.force(name)
-
-
-@pytest.fixture(scope="session", autouse=True)
-def kernel_cache(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Path]:
-    """The root below which compiled kernels are kept from one run to the next."""
-    cache = getattr(request.config, "cache", None)
-    if value := os.environ.get("HALFBYTE_CACHE"):
-        root = Path(value).absolute() / "kernels"
-    elif cache is not None:
-        root = cache.mkdir("halfbyte-kernels")
-    else:
-        root = tmp_path_factory.mktemp("kernels")
-    yield root
 
 
 @pytest.fixture(autouse=True)

@@ -16,6 +16,7 @@ from safetensors.numpy import load_file, save_file
 import halfbyte
 from halfbyte.errors import ConversionError, ModelFileError
 from halfbyte.gguf.file import GGUFFile
+from tests.gguf_copies import copy_keys, write
 
 Tensors = dict[str, np.ndarray]
 IDS = list(range(3, 60))
@@ -50,24 +51,15 @@ def _rewritten(
     """A copy with other tensors, and other values of keys of its architecture."""
     reader = gguf.GGUFReader(source)
     architecture = reader.fields["general.architecture"].contents()
-    writer, own = gguf.GGUFWriter(target, architecture), f"{architecture}."
-    for field in reader.fields.values():
-        name = field.name.removeprefix(own).replace(".", "_")
-        if field.name.startswith(("GGUF.", "halfbyte.", "general.architecture")) or name in keys:
-            continue
-        sub_type = field.types[-1] if field.types[0] == gguf.GGUFValueType.ARRAY else None
-        writer.add_key_value(field.name, field.contents(), field.types[0], sub_type)
-    for name, value in keys.items():
-        key = own + name.replace("_", ".", 1)
-        writer.add_array(key, value) if isinstance(value, list) else writer.add_uint32(key, value)
+    writer = gguf.GGUFWriter(target, architecture)
+    changed = {f"{architecture}.{k.replace('_', '.', 1)}": value for k, value in keys.items()}
+    left = [name for name in reader.fields if name.startswith("halfbyte.")]
+    copy_keys(reader, writer, {**dict.fromkeys(left), **changed})
     tensors = {t.name: t.data for t in reader.tensors}
     change(tensors)
     for name, data in tensors.items():
         writer.add_tensor(name, np.ascontiguousarray(data))
-    writer.write_header_to_file()
-    writer.write_kv_data_to_file()
-    writer.write_tensors_to_file()
-    writer.close()
+    write(writer)
     return target
 
 

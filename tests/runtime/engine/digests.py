@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
-from small_models import SHAPES, build, compile_kernels, run
+from small_models import SHAPES, build, run
 
 from halfbyte.kernels.compiler import jit, target
 from halfbyte.kernels.pool import Pool
@@ -23,7 +23,6 @@ def main(isa: str, cache: str) -> None:
     """Print a digest per model, each of a prompt in two chunks and some single tokens."""
     target.force(isa)
     jit.set_cache_root(Path(cache))
-    compile_kernels(SHAPES[name] for name in NAMES)
     for name in NAMES:
         pool = Pool(2)
         model = build(SHAPES[name], pool)

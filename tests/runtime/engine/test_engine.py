@@ -8,6 +8,9 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,12 +23,14 @@ from halfbyte.engine import page_dealing
 from halfbyte.engine.engine import MAX_BATCH, Engine, Span
 from halfbyte.engine.model_kernels import kernels_for
 from halfbyte.families import layer_sizes
+from halfbyte.kernels.compiler import target
 from halfbyte.kernels.layouts.kv_pages import PAGE, is_coded
 from halfbyte.kernels.layouts.panels import PANEL_FORMATS
 from halfbyte.kernels.pool import Pool
 from halfbyte.kernels.stages.latent import TOKENS
 from halfbyte.kernels.stages.record import STEP
 
+DIGESTS = Path(__file__).with_name("digests.py")
 N_TOKENS = 150  # over a page's border
 
 # Root mean square of the difference to float64 on the same weights, as a share of the logits',
@@ -365,3 +370,16 @@ def test_a_window_is_no_kernels_own() -> None:
     ]
     assert len(kernels[0]) > 5
     assert all(a is b for a, b in zip(kernels[0] * 2, kernels[1] + kernels[2], strict=True))
+
+
+def test_every_isa_gives_the_same_bits(kernel_cache: Path) -> None:
+    """Nearly all of its time goes to kernels that are compiled for each but the first."""
+    env = {k: v for k, v in os.environ.items() if k != "HALFBYTE_ISA"}
+    digests = {}
+    for isa in target.supported():
+        command = [sys.executable, "-W", "error", str(DIGESTS), isa, str(kernel_cache)]
+        result = subprocess.run(command, capture_output=True, text=True, timeout=600, env=env)
+        assert result.returncode == 0, result.stderr
+        digests[isa] = result.stdout
+        assert result.stdout.count("\n") == 13
+    assert len(set(digests.values())) == 1, digests

@@ -22,6 +22,7 @@ from halfbyte.gguf.file import GGUFFile
 from halfbyte.kernels.layouts.panels import FACTOR_NBYTES, PANEL_FORMATS
 from halfbyte.kernels.pool import Pool
 from halfbyte.quality.layer_source import GGUFSource
+from tests.gguf_copies import copy_keys, write
 
 N, NOPE, VALUE, RANK = 2, 24, 20, 64
 SPEC = TensorSpec("blk.0.attn_kv_b.weight", "", (N * (NOPE + VALUE), RANK), heads=(N, NOPE, VALUE))
@@ -69,23 +70,14 @@ def _rewritten(
 ) -> Path:
     """A copy with other numbers and tensors."""
     reader, writer = gguf.GGUFReader(source), gguf.GGUFWriter(target, "deepseek2")
-    for field in reader.fields.values():
-        name = field.name.removeprefix("deepseek2.")
-        is_own = field.name.startswith(("GGUF.", "halfbyte.", "general.architecture"))
-        if is_own or name in keys or name.endswith("_mla"):
-            continue
-        sub_type = field.types[-1] if field.types[0] == gguf.GGUFValueType.ARRAY else None
-        writer.add_key_value(field.name, field.contents(), field.types[0], sub_type)
-    for name, value in keys.items():
-        writer.add_uint32(f"deepseek2.{name}", value)
+    left = [n for n in reader.fields if n.startswith("halfbyte.") or n.endswith("_mla")]
+    changed = {f"deepseek2.{name}": n for name, n in keys.items()}
+    copy_keys(reader, writer, {**dict.fromkeys(left), **changed})
     tensors = {t.name: t.data for t in reader.tensors}
     change(tensors)
     for name, data in tensors.items():
         writer.add_tensor(name, np.ascontiguousarray(data))
-    writer.write_header_to_file()
-    writer.write_kv_data_to_file()
-    writer.write_tensors_to_file()
-    writer.close()
+    write(writer)
     return target
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -25,14 +24,10 @@ DEPTH = 3 * PAGE + 5  # so deep that a single token's pages are dealt to threads
 
 
 @pytest.fixture(scope="module")
-def model(request: pytest.FixtureRequest) -> Iterator[object]:
+def model(kernel_cache: Path) -> Iterator[object]:
     """One of those of test_engine.py, whose compiled kernels it takes."""
-    before, root = jit._directory, os.environ.get("HALFBYTE_CACHE")
-    jit.set_cache_root(
-        Path(root).absolute() / "kernels"
-        if root
-        else request.config.cache.mkdir("halfbyte-kernels")
-    )
+    before = jit._directory
+    jit.set_cache_root(kernel_cache)
     with closing(Pool(N_THREADS)) as pool:
         yield small.build(small.SHAPES["Q8_0"], pool)
     jit._directory = before

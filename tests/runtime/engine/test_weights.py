@@ -22,6 +22,7 @@ from halfbyte.kernels.layouts.panels import n_panels
 from halfbyte.kernels.pool import Pool
 from halfbyte.quality.float_model import FloatModel, hidden_states
 from halfbyte.quality.layer_source import GGUFSource
+from tests.gguf_copies import copy_keys, write
 
 Tensors = dict[str, tuple[np.ndarray, gguf.GGMLQuantizationType]]
 
@@ -34,25 +35,14 @@ def rewrite(
     counts: Mapping[str, int] | None = None,
 ) -> Path:
     """Copy a file with its tensors changed, and other `counts` in its metadata."""
-    counts = counts or {}
     reader = gguf.GGUFReader(source)
     writer = gguf.GGUFWriter(target, architecture)
-    for field in reader.fields.values():
-        if field.name.startswith("GGUF.") or field.name in ("general.architecture", *counts):
-            continue
-        value_type = field.types[0]
-        sub_type = field.types[-1] if value_type == gguf.GGUFValueType.ARRAY else None
-        writer.add_key_value(field.name, field.contents(), value_type, sub_type)
-    for key, value in counts.items():
-        writer.add_uint32(key, value)
+    copy_keys(reader, writer, counts)
     tensors: Tensors = {t.name: (t.data, t.tensor_type) for t in reader.tensors}
     change(tensors)
     for name, (data, qtype) in tensors.items():
         writer.add_tensor(name, np.ascontiguousarray(data), raw_dtype=qtype)
-    writer.write_header_to_file()
-    writer.write_kv_data_to_file()
-    writer.write_tensors_to_file()
-    writer.close()
+    write(writer)
     return target
 
 

@@ -14,6 +14,7 @@ import halfbyte
 from halfbyte.errors import ModelFileError
 from halfbyte.gguf.file import GGUFFile
 from halfbyte.gguf.split import model_file
+from tests.gguf_copies import copy_keys, write
 
 
 @pytest.fixture
@@ -30,18 +31,10 @@ def change(path: Path, values: dict[str, int | None]) -> None:
     """Write a shard anew with other metadata."""
     reader = gguf.GGUFReader(path)
     writer = gguf.GGUFWriter(path.with_suffix(".new"), "llama")
-    for field in reader.fields.values():
-        if not field.name.startswith("GGUF.") and field.name != "general.architecture":
-            kind, value = field.types[0], values.get(field.name, field.contents())
-            element = field.types[-1] if kind == gguf.GGUFValueType.ARRAY else None
-            if value is not None:
-                writer.add_key_value(field.name, value, kind, element)
+    copy_keys(reader, writer, values)
     for tensor in reader.tensors:
         writer.add_tensor(tensor.name, np.array(tensor.data), raw_dtype=tensor.tensor_type)
-    writer.write_header_to_file()
-    writer.write_kv_data_to_file()
-    writer.write_tensors_to_file()
-    writer.close()
+    write(writer)
     path.with_suffix(".new").replace(path)
 
 

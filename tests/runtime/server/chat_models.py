@@ -11,6 +11,7 @@ import gguf
 
 import halfbyte
 from halfbyte.server.shelf import Shelf
+from tests.gguf_copies import copy_keys, write
 
 PACKAGED = Path(__file__).resolve().parents[3] / "runtime" / "data" / "infill-10m.gguf"
 _TOOLS = "{% for t in tools or [] %}{{ t | tojson }}\n{% endfor %}"
@@ -37,19 +38,11 @@ def _packaged() -> gguf.GGUFReader:
 def with_template(path: Path, template: str) -> Path:
     """The packaged model's file with a chat template."""
     reader, writer = _packaged(), gguf.GGUFWriter(path, "llama")
-    for field in reader.fields.values():
-        if field.name.startswith("GGUF.") or field.name == "general.architecture":
-            continue
-        kind = field.types[0]
-        element = field.types[-1] if kind == gguf.GGUFValueType.ARRAY else None
-        writer.add_key_value(field.name, field.contents(), kind, element)
+    copy_keys(reader, writer)
     writer.add_chat_template(template)
     for tensor in reader.tensors:
         writer.add_tensor(tensor.name, tensor.data, raw_dtype=tensor.tensor_type)
-    writer.write_header_to_file()
-    writer.write_kv_data_to_file()
-    writer.write_tensors_to_file()
-    writer.close()
+    write(writer)
     return path
 
 

@@ -1,7 +1,7 @@
 """Small random models in memory, and their forward pass in float64."""
 
 from .forward import Reference, reference, reference_logits
-from .model import Model, build, compile_kernels, run
+from .model import Model, build, run
 from .rounding import kept_as
 from .shapes import LATENTS, N_CTX, SHAPES, Shape
 
@@ -13,7 +13,6 @@ __all__ = [
     "Reference",
     "Shape",
     "build",
-    "compile_kernels",
     "kept_as",
     "reference",
     "reference_logits",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import gguf
@@ -10,13 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from halfbyte.engine.engine import Engine, Span
-from halfbyte.engine.model_kernels import kernels_for
 from halfbyte.engine.weights import Experts, Matrix, ModelWeights, n_used
 from halfbyte.families.config import ModelConfig
 from halfbyte.families.registry import family_of
 from halfbyte.families.tensors import ROPE_FREQS
-from halfbyte.kernels.compiler import jit
-from halfbyte.kernels.compiler.jit import Kernel
 from halfbyte.kernels.layouts.activations import padded
 from halfbyte.kernels.layouts.packing import pack
 from halfbyte.kernels.pool import Pool
@@ -88,18 +85,6 @@ def build(shape: Shape, pool: Pool, seed: int = 1) -> Model:
         arrays.append(packed)
     weights.test_arrays = arrays  # keeps them alive
     return Model(shape, config, weights, exact)
-
-
-def compile_kernels(shapes: Iterable[Shape]) -> None:
-    """Compile all that models of these shapes take, in as many processes as there are CPUs."""
-    kernels: dict[str, Kernel] = {}
-    for shape in shapes:
-        formats = {name: shape.format(name) for name, dims in _in_memory(shape.config())}
-        kernels |= {
-            one.name: one
-            for one in kernels_for(shape.config(), shape.kv_type, formats, shape.arithmetic)
-        }
-    jit.compile_all(list(kernels.values()), lambda done, total: None)
 
 
 def _in_memory(config: ModelConfig) -> Iterator[tuple[str, tuple[int, ...]]]:
