@@ -68,7 +68,7 @@ def divergences(path: Path, depths: list[int]) -> Iterator[dict[str, Any]]:
             span = Span(sequences[kv_type], ids[begin:end], MAX_BATCH if is_wanted else 1)
             rows[kv_type] = model.engine.forward([span]).astype(np.float64)
         for kv_type in TYPES if is_wanted else ():
-            found[kv_type].append(_kl(rows["f16"], rows[kv_type]))
+            found[kv_type].append(kl_of_rows(rows["f16"], rows[kv_type]))
             if end in depths:
                 kl = np.concatenate(found[kv_type])
                 found[kv_type].clear()
@@ -86,8 +86,8 @@ def source_ids(model: halfbyte.Model, n: int) -> list[int]:
     return list(model.tokenizer.encode(text))[:n]
 
 
-def _kl(expected: NDArray[np.float64], got: NDArray[np.float64]) -> NDArray[np.float64]:
-    """By row, of logits."""
+def kl_of_rows(expected: NDArray[np.float64], got: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The divergence of each row of logits."""
     a, b = (_log_softmax(x) for x in (expected, got))
     return (np.exp(a) * (a - b)).sum(-1)
 

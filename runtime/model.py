@@ -84,7 +84,7 @@ class Model(
         if weights is None:
             return f"<Model {shown(c.name or self.path)}: {shape}, closed>"
         types = ", ".join(sorted({matrix.format.name for matrix in weights.matrices.values()}))
-        run = f"ctx {self.n_ctx}, KV {e.layout.kv_type}, {self.n_threads} threads"
+        run = f"{e.arithmetic}, ctx {self.n_ctx}, KV {e.layout.kv_type}, {self.n_threads} threads"
         run += f", draft {shown(self.draft.name)}" if self.draft else ""
         return f"<Model {shown(c.name or self.path)}: {shape}, {types}, {run}>"
 

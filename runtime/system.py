@@ -89,6 +89,15 @@ def describe_isa() -> str:
     return f"{target.current().name} ({target.target_cpu()})"
 
 
+def describe_products() -> dict[str, str]:
+    """What makes a model's products here, for each of `load`'s arithmetics."""
+    set_up_kernels()
+    from halfbyte.kernels.compiler import target
+    from halfbyte.kernels.vectors import bf16
+
+    return {"int8": target.current().name, "bf16": bf16.instructions()}
+
+
 def kernel_cache() -> Path:
     """The folder of compiled kernels."""
     set_up_kernels()

@@ -67,6 +67,13 @@ def has_tiles() -> bool:
     return target.current().name == "amx" and _has("amx-bf16")
 
 
+def instructions() -> str:
+    """What multiplies them: "amx-bf16", "avx512bf16", or "floats" where it is neither."""
+    if has_tiles():
+        return "amx-bf16"
+    return "avx512bf16" if _has("avx512bf16") else "floats"
+
+
 def _has(feature: str) -> bool:
     return f"+{feature}" in target.target_features().split(",")
 

@@ -104,6 +104,7 @@ def _run_tests(model: Model, args: argparse.Namespace) -> None:
     report.print_json({
         "results": [asdict(result) for result in results], "model": model.path,
         "threads": model.n_threads, "isa": system.describe_isa(), "kv_type": args.kv_type,
+        "arithmetic": args.arithmetic,
         "nbytes_per_token": model.nbytes_per_token, "read_bandwidth_gb_s": bandwidth / 1e9,
         "load_s": model.load_s, "version": __version__,
     })  # fmt: skip

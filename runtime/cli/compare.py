@@ -98,7 +98,14 @@ def _as_run(
     import halfbyte
 
     model = stack.enter_context(
-        halfbyte.load(path, threads=args.threads, ctx=args.ctx, kv_type=args.kv_type, progress=BAR)
+        halfbyte.load(
+            path,
+            threads=args.threads,
+            ctx=args.ctx,
+            kv_type=args.kv_type,
+            arithmetic=args.arithmetic,
+            progress=BAR,
+        )
     )
     return (model.logits(window.tolist()) for window in windows)
 

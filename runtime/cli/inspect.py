@@ -8,7 +8,9 @@ import math
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
+from halfbyte import system
 from halfbyte.cli import options, report
+from halfbyte.cli.engine_flags import add_kv_type
 from halfbyte.cli.parser import Parser
 from halfbyte.printable import printable
 
@@ -26,7 +28,7 @@ def add(parser: Parser) -> None:
         "-c", "--ctx", type=options.positive, metavar="N",
         help="context whose memory is shown (default: the one it was trained for)",
     )  # fmt: skip
-    options.add_kv_type(parser)
+    add_kv_type(parser)
     parser.add_argument("--json", action="store_true", help="print one object")
 
 
@@ -47,7 +49,6 @@ def run(args: argparse.Namespace) -> None:
 
 def _memory(file: GGUFFile, ctx: int | None, kv_type: str) -> tuple[dict[str, Any] | None, str]:
     """Bytes that a process needs, or why halfbyte cannot run the file."""
-    from halfbyte import system
     from halfbyte.engine.footprint import kv_cache_nbytes, memory_of
     from halfbyte.engine.kv_cache import check_kv_type
     from halfbyte.errors import ModelFileError
@@ -128,6 +129,8 @@ def _print_text(file: GGUFFile, need: dict[str, Any] | None, why_not: str) -> No
         )
         if need["in_file"]:
             print(f"{report.size(need['in_file'])} stay in the file, and are read as they are used")
+        products = (f"{name} {how}" for name, how in system.describe_products().items())
+        print(f"products by --arithmetic: {', '.join(products)}")
         sizes = (
             f"{name} {'-' if size is None else report.size(size)}"
             for name, size in need["kv_cache_by_type"].items()
@@ -166,7 +169,7 @@ def _print_json(file: GGUFFile, need: dict[str, Any] | None, why_not: str) -> No
         "metadata": metadata, "tensors": tensors, "n_weights": n_weights,
         "n_active_weights": _n_active(file, n_weights),
         "weights_nbytes": nbytes, "bits_per_weight": bits,
-        "memory": need, "unsupported": why_not or None,
+        "memory": need, "products": system.describe_products(), "unsupported": why_not or None,
     })  # fmt: skip
 
 

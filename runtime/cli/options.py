@@ -11,6 +11,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from halfbyte.cli import streams
+from halfbyte.cli.engine_flags import add_arithmetic, add_kv_type
 from halfbyte.cli.parser import Parser
 from halfbyte.cli.progress import BAR
 from halfbyte.cli.sampler_flags import SAMPLER_FLAGS, add_bans, add_samplers, asked
@@ -21,7 +22,6 @@ from halfbyte.models import DEFAULT_MODEL
 if TYPE_CHECKING:
     from halfbyte.model import Model
 
-KV_TYPES = ("f16", "f32", "int8", "int4")
 UNTIL_END = 2**31 - 1  # tokens: more than any context holds
 _MODEL = "a .gguf file, a model folder, a name of the catalogue or org/name"
 # Flag, parameter, type, what the help says. The defaults are those of SamplingParams.
@@ -72,12 +72,13 @@ def load_model(args: argparse.Namespace) -> Model:
     if getattr(args, "draft", None) is not None:
         more["draft"] = args.draft
     return halfbyte.load(
-        args.model, threads=args.threads, ctx=args.ctx, kv_type=args.kv_type, progress=BAR, **more
-    )
+        args.model, threads=args.threads, ctx=args.ctx, kv_type=args.kv_type,
+        arithmetic=args.arithmetic, progress=BAR, **more,
+    )  # fmt: skip
 
 
 def add_engine(parser: Parser) -> None:
-    """-c, -t, --kv-type: how it is loaded."""
+    """-c, -t, --kv-type, --arithmetic: how it is loaded."""
     group = parser.add_argument_group("engine")
     group.add_argument(
         "-c", "--ctx", type=positive, metavar="N", help="context in tokens (default: the model's)"
@@ -87,6 +88,7 @@ def add_engine(parser: Parser) -> None:
         help="threads (default: the physical cores that this process may use)",
     )  # fmt: skip
     add_kv_type(group)
+    add_arithmetic(group)
 
 
 def add_adapter(parser: Parser, what: str = "a LoRA: a peft folder or a .gguf adapter") -> None:
@@ -113,16 +115,6 @@ def add_draft(
     parser.add_argument("--draft", metavar="MODEL", help=f"{what}: {why}")
     what = "do without the model's own layer that guesses, where it has one"
     parser.add_argument("--no-draft", dest="draft", action="store_false", default=None, help=what)
-
-
-def add_kv_type(parser: argparse._ActionsContainer) -> None:
-    """--kv-type: how keys and values are stored."""
-    parser.add_argument(
-        "--kv-type",
-        default="f16",
-        choices=KV_TYPES,
-        help="how keys and values are stored (default: f16)",
-    )
 
 
 def add_sampling(

@@ -37,7 +37,7 @@ def add(parser: Parser) -> None:
     add_config(parser)
     _add_address(parser)
     options.add_engine(parser)
-    parser.set_defaults(kv_type=None)
+    parser.set_defaults(kv_type=None, arithmetic=None)
     _add_models(parser)
     _add_access(parser)
     _add_limits(parser)
@@ -234,6 +234,7 @@ def _load(args: argparse.Namespace, first: str, source: str) -> Model:
 
     how: dict[str, Any] = {
         "threads": args.threads, "ctx": args.ctx, "kv_type": args.kv_type,
+        "arithmetic": args.arithmetic,
         "prompt_cache_bytes": args.prompt_cache_bytes, "prompt_cache_dir": args.prompt_cache,
         "prompt_cache_dir_bytes": args.prompt_cache_dir_bytes,
     }  # fmt: skip

@@ -108,6 +108,7 @@ class ModelOptions(TypedDict, total=False):
     threads: int | None
     ctx: int | None
     kv_type: Literal["f16", "f32", "int8", "int4"]
+    arithmetic: Literal["int8", "bf16"]
     type: str | None
     progress: Progress | None
     attn_implementation: str | None

@@ -73,14 +73,15 @@ class ServedModel:
 
     @property
     def fingerprint(self) -> str:
-        """What its bits depend on: the kernels and the file, of which a hash is known after a
-        while; until then its size and architecture stand for it.
+        """What its bits depend on: the kernels, the arithmetic and the file, of which a hash is
+        known after a while; until then its size and architecture stand for it.
         """
         if self._fingerprint is None:
+            kernels = f"hb_{halfbyte.__version__}_{self.model.engine.arithmetic}"
             known = self.model.file_hash
             if known is None:
-                return f"hb_{halfbyte.__version__}_{self._short}"
-            self._fingerprint = f"hb_{halfbyte.__version__}_{known[:12]}"
+                return f"{kernels}_{self._short}"
+            self._fingerprint = f"{kernels}_{known[:12]}"
         return self._fingerprint
 
     @cached_property

@@ -171,7 +171,7 @@ def test_a_longer_context_must_be_asked_for_and_is_warned_about(
 @pytest.mark.parametrize(
     ("option", "value"),
     [("threads", 0), ("threads", True), ("threads", "2"), ("ctx", 0), ("ctx", -5), ("ctx", 1.5),
-     ("kv_type", "f64"), ("kv_type", None)],
+     ("kv_type", "f64"), ("kv_type", None), ("arithmetic", "f16")],
 )  # fmt: skip
 def test_bad_load_options(tiny_gguf: Path, option: str, value: object) -> None:
     with pytest.raises(halfbyte.RequestError) as caught:

@@ -40,7 +40,7 @@ def test_an_infilling() -> None:
 
 
 def test_a_model_and_what_holds_it(infill_model: halfbyte.Model) -> None:
-    shape = r"llama, \d+ layers of 256, vocabulary 8016, Q8_0, ctx 512, KV f16, 2 threads"
+    shape = r"llama, \d+ layers of 256, vocabulary 8016, Q8_0, int8, ctx 512, KV f16, 2 threads"
     model = rf"<Model 'infill-10m': {shape}>"
     assert re.fullmatch(model, repr(infill_model))
     causal = CausalLM(infill_model, GenerationConfig(), "infill-10m")

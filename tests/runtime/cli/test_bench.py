@@ -39,8 +39,8 @@ def test_json(run: Any, model: Any) -> None:
              "gb_s": 10.0, "bandwidth_share": 0.25},
         ],
         "model": "/models/fake.gguf", "threads": 2, "isa": "generic (some-cpu)",
-        "kv_type": "f16", "nbytes_per_token": 1_000_000_000, "read_bandwidth_gb_s": 40.0,
-        "load_s": 0.25, "version": halfbyte.__version__,
+        "kv_type": "f16", "arithmetic": "int8", "nbytes_per_token": 1_000_000_000,
+        "read_bandwidth_gb_s": 40.0, "load_s": 0.25, "version": halfbyte.__version__,
     }  # fmt: skip
     assert model.benched == [("pp", 512)] * 6 + [("tg", 128)] * 6
 

@@ -44,7 +44,8 @@ def test_defaults_are_not_repeated(run: Any, model: Any) -> None:
     run("complete", "-p", "x")
     assert model.params == {}
     assert model.load_args == {
-        "model": "smollm2-135m", "threads": None, "ctx": None, "kv_type": "f16", "progress": BAR,
+        "model": "smollm2-135m", "threads": None, "ctx": None, "kv_type": "f16",
+        "arithmetic": "int8", "progress": BAR,
     }  # fmt: skip
 
 
@@ -74,7 +75,8 @@ def test_every_option_arrives(run: Any, model: Any) -> None:
     )
     assert outcome.code == 0
     assert model.load_args == {
-        "model": "m.gguf", "threads": 3, "ctx": 64, "kv_type": "f32", "progress": BAR,
+        "model": "m.gguf", "threads": 3, "ctx": 64, "kv_type": "f32",
+        "arithmetic": "int8", "progress": BAR,
     }  # fmt: skip
     assert model.params == {
         "max_tokens": 32, "temperature": 0.5, "top_k": 4, "top_p": 0.9, "min_p": 0.1,

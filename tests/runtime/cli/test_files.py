@@ -17,6 +17,7 @@ from halfbyte import system
 from halfbyte.cli import report
 from halfbyte.errors import SettingError
 from halfbyte.generation.completion import Stats
+from halfbyte.kernels.compiler import target
 from halfbyte.models import inventory
 from halfbyte.models import wheel as download
 from halfbyte.models.entries import CATALOGUE
@@ -108,6 +109,14 @@ def test_inspect_memory(run: Any, file: Path) -> None:
     longer = json.loads(run("inspect", str(file), "-c", "256", "--kv-type", "f32", "--json").out)
     assert longer["memory"]["kv_cache"] == 2 * 32 * 4 * 256
     assert run("inspect", str(file), "--kv-type", "f8").code == 2
+
+
+def test_inspect_says_what_makes_products(run: Any, file: Path) -> None:
+    products = json.loads(run("inspect", str(file), "--json").out)["products"]
+    assert products["int8"] == target.current().name
+    assert products["bf16"] in ("amx-bf16", "avx512bf16", "floats")
+    shown = f"int8 {products['int8']}, bf16 {products['bf16']}\n"
+    assert f"products by --arithmetic: {shown}" in run("inspect", str(file)).out
 
 
 def test_inspect_what_cannot_run(run: Any, tmp_path: Path) -> None:

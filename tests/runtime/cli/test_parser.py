@@ -7,9 +7,6 @@ from typing import Any
 
 import pytest
 
-from halfbyte.cli import options
-from halfbyte.engine.kv_cache import KV_TYPES
-
 
 @pytest.mark.parametrize("argv", [[], ["help"], ["-h"], ["--help"]])
 def test_help(run: Any, argv: list[str]) -> None:
@@ -65,7 +62,3 @@ def test_errors_are_json_where_that_is_asked(run: Any, model: Any, no_model: Non
     assert error["type"] == "UsageError" and error["message"].startswith("argument --temp: ")
     # A text that spells the option does not ask for it.
     assert run("complete", "x", "-m", "nope", "--", "--json").out == ""
-
-
-def test_the_types_of_the_cache_are_the_engines() -> None:
-    assert set(options.KV_TYPES) == set(KV_TYPES)

@@ -302,7 +302,8 @@ def test_checkers_know_every_name_of_a_configuration() -> None:
 def test_checkers_know_what_loading_and_pipelines_take(tiny_gguf: Path) -> None:
     """Every name that a checker knows is taken at run time, off or as it is by default."""
     off: dict[str, Any] = dict.fromkeys(get_type_hints(ModelOptions))
-    off |= {"kv_type": "f16", "force_download": False, "revision": "main", "subfolder": ""}
+    off |= {"kv_type": "f16", "arithmetic": "int8", "subfolder": ""}
+    off |= {"force_download": False, "revision": "main"}
     with AutoModelForCausalLM.from_pretrained(tiny_gguf, **off) as model:
         assert model.model.path == str(tiny_gguf)
     known = get_type_hints(PipelineOptions).keys()

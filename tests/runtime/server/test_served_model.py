@@ -21,9 +21,9 @@ def test_the_fingerprint_is_of_the_file_once_that_is_read(
         patch.setattr(FilesHash, "get", lambda self, timeout=0: next(answers))
         served = ServedModel("a", infill_model, 0)
         size = Path(infill_model.path).stat().st_size
-        assert served.fingerprint == f"hb_{halfbyte.__version__}_llama-{size:x}"
+        assert served.fingerprint == f"hb_{halfbyte.__version__}_int8_llama-{size:x}"
         for _ in range(2):
-            assert served.fingerprint == f"hb_{halfbyte.__version__}_{known[:12]}"
+            assert served.fingerprint == f"hb_{halfbyte.__version__}_int8_{known[:12]}"
     assert infill_model.file_hash in (None, known)
 
 
