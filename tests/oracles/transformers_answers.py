@@ -45,9 +45,17 @@ def make_checkpoints(
 def check_answers(folder: Path) -> None:
     """A converted checkpoint's logits are near transformers', and its greedy ids are the same.
 
-    With a cache of half floats they are near those of transformers with such a cache, and near the
-    others, or no farther from them than that makes its own, up to where it leads to other experts.
-    Left out are rows in which a choice of experts is within TIE of another.
+    With a cache of 32 bits they are within TOLERANCE. With one of half floats they are
+
+    - within HALF of transformers whose cache is rounded likewise, which is the same arithmetic;
+    - within TOLERANCE of transformers as it is; or, where rounding its cache moves its own logits
+      by more than HALF, within HALF beyond that. So much is the cache's, not the engine's.
+
+    Counted apart are rows in which a choice of experts is within TIE of another. In the last
+    comparison so are all from the first one on in which rounding leads transformers to other
+    experts: later rows attend to what these made, and near ties alone do not tell which (half keys
+    change scores by far more than TIE). `is_same` is of transformers' two runs, so that no choice
+    of ours takes a row out.
     """
     path = folder.with_suffix(".gguf")
     halfbyte.convert(folder, path, type="f32", measure=False)

@@ -46,6 +46,8 @@ def chat_ask(model: ServedModel, asked: ChatFields) -> Ask:
     if not must_call(options):
         options |= _constraint(asked)
     options |= thinking_options(model, asked.reasoning_effort, _switch(asked))
+    if (told := asked.chat_template_kwargs) is not None:
+        options |= told.given("reasoning_effort")  # in the template's own words
     options |= asked.given("reasoning_budget")  # goes before an effort's
     n = asked.n if asked.n and asked.n > 1 else None
     if n and asked.temperature is None and not model.model.chat_defaults["temperature"]:

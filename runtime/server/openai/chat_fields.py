@@ -41,10 +41,11 @@ class ResponseFormat(Fields):
 
 
 class TemplateArguments(Fields):
-    """What a chat template is told, of which the switch for thoughts is known."""
+    """What a chat template is told, of which that about thoughts is known."""
 
     enable_thinking: bool | None = None
     thinking: bool | None = None
+    reasoning_effort: str | None = None
 
 
 class ChatFields(AnswerFields):

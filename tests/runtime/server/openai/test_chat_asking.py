@@ -124,6 +124,7 @@ BAD: list[tuple[dict[str, Any], str]] = [
     ({"tools": TOOLS, "tool_choice": "other"}, "tool_choice"),
     ({"functions": [FUNCTION]}, "functions"),
     ({"reasoning_effort": "huge"}, "reasoning_effort"),
+    ({"chat_template_kwargs": {"reasoning_effort": "high"}}, "reasoning_effort"),
     ({"modalities": ["audio"]}, "modalities.0"),
     ({"prediction": {"content": [PART]}}, "prediction.content.0.type"),
     ({"samplers": ["magic"]}, "samplers"),
