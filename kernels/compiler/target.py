@@ -43,15 +43,17 @@ class IsaError(ValueError):
 class Isa:
     """One way to compile the kernels. `needs` are LLVM feature names.
 
-    `tile` is (panels, tokens); `attention_tile` is (vectors, rows, rows where few are left),
-    `codes_tile` that of caches of codes. `cpu` and `features` make Numba compile for exactly this
-    ISA; empty: leave Numba's own choice.
+    `tile` is (panels, tokens), `dot_tile` that of packed codes and its tokens where few are left;
+    `attention_tile` is (vectors, rows, rows where few are left), `codes_tile` that of caches of
+    codes. `cpu` and `features` make Numba compile for exactly this ISA; empty: leave Numba's own
+    choice.
     """
 
     name: str
     machine: str
     needs: tuple[str, ...]
     tile: tuple[int, int]
+    dot_tile: tuple[int, int, int]
     attention_tile: tuple[int, int, int]
     codes_tile: tuple[int, int, int]
     has_f16: bool
@@ -63,19 +65,20 @@ _V3 = "+avx,+avx2,+bmi,+bmi2,+cx16,+f16c,+fma,+lzcnt,+movbe,+popcnt,+sse4.2"
 _V4 = _V3 + ",+avx512f,+avx512bw,+avx512cd,+avx512dq,+avx512vl"
 _AVX512 = ("avx512f", "avx512bw", "avx512vl", "avx512vnni")
 
-# Best first. The tiles: 32 vector registers hold 2 x 4 sums and 2 x 4 dot products; with 16 of
-# half the width, 1 x 2 is the most that stays in registers.
+# Best first. The tiles: 32 vector registers hold 2 x 4 sums and 2 x 4 dot products, or for few
+# tokens 1 x 8: one panel is read front to back, and its codes are taken apart for 8 tokens at once.
+# With 16 of half the width, 1 x 2 is the most that stays in registers.
 ISAS = (
-    Isa("amx", "x86", (*_AVX512, "amx-tile", "amx-int8"), (2, 4), (4, 6, 4), (2, 8, 4),
+    Isa("amx", "x86", (*_AVX512, "amx-tile", "amx-int8"), (2, 4), (1, 8, 4), (4, 6, 4), (2, 8, 4),
         True),
-    Isa("avx512vnni", "x86", _AVX512, (2, 4), (4, 6, 4), (2, 8, 4), True, "x86-64-v4",
+    Isa("avx512vnni", "x86", _AVX512, (2, 4), (1, 8, 4), (4, 6, 4), (2, 8, 4), True, "x86-64-v4",
         _V4 + ",+avx512vnni"),
-    Isa("avxvnni", "x86", ("avx2", "fma", "f16c", "avxvnni"), (1, 2), (1, 6, 4),
+    Isa("avxvnni", "x86", ("avx2", "fma", "f16c", "avxvnni"), (1, 2), (1, 2, 2), (1, 6, 4),
         (1, 4, 2), True, "x86-64-v3", _V3 + ",+avxvnni"),
-    Isa("avx2", "x86", ("avx2", "fma", "f16c"), (1, 2), (1, 6, 4), (1, 4, 2), True,
+    Isa("avx2", "x86", ("avx2", "fma", "f16c"), (1, 2), (1, 2, 2), (1, 6, 4), (1, 4, 2), True,
         "x86-64-v3", _V3),
-    Isa("neon", "arm", ("neon", "dotprod"), (1, 4), (1, 4, 2), (1, 4, 2), True),
-    Isa("generic", "", (), (1, 1), (1, 2, 1), (1, 2, 1), False, "x86-64", "+sse2"),
+    Isa("neon", "arm", ("neon", "dotprod"), (1, 4), (1, 4, 4), (1, 4, 2), (1, 4, 2), True),
+    Isa("generic", "", (), (1, 1), (1, 1, 1), (1, 2, 1), (1, 2, 1), False, "x86-64", "+sse2"),
 )  # fmt: skip
 _BY_NAME = {isa.name: isa for isa in ISAS}
 _forced: Isa | None = None

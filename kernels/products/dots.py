@@ -72,7 +72,7 @@ def block_dots(
         codes, stride, record = args[:3]
         if way.literal_value == TILED:
             return pack(b, _tile_dots(b, codes, record, half))
-        if n_tokens == 1 and half != SECOND:
+        if way.literal_value == PACKED and half != SECOND:
             _prefetch(b, codes, stride, n_panels, sum(planes))
         sums = _starts(b, record, half, offset.literal_value, is_signed, n_tokens) * n_panels
         if planes == (2, 0) and half == WHOLE and not entries:
@@ -106,7 +106,7 @@ def _crumb_dots(
 
 
 def _prefetch(b: Any, codes: Any, stride: Any, n_panels: int, n_lines: int) -> None:
-    """Ask for the cache lines that lie _AHEAD of a block's: decoding waits for memory only."""
+    """Ask for the cache lines that lie _AHEAD of a block's: few tokens wait for memory."""
     hint = [ir.Constant(I32, n) for n in (0, 3, 1)]  # to read, soon and often, data
     for panel in range(n_panels):
         start = b.add(codes, b.mul(stride, ir.Constant(I64, panel)))

@@ -26,48 +26,37 @@ from typing import Any
 from halfbyte.kernels.compiler import target
 from halfbyte.kernels.compiler.jit import Kernel, device, kernel_maker
 from halfbyte.kernels.layouts.activations import (
-    HALF_AT,
     RECORD_NBYTES,
-    SCALE_AT,
-    SCALED_HALF_AT,
-    SCALED_SUM_AT,
-    SUM_AT,
 )
 from halfbyte.kernels.layouts.panels import PANEL_FORMATS, SUPER, PanelFormat
 from halfbyte.kernels.products.dots import (
     EXPANDED,
-    FIRST,
     NO_TABLE,
     PACKED,
-    SECOND,
     TILE_TOKENS,
     TILED,
     UNIT_NBYTES,
-    WHOLE,
-    block_dots,
     configure_tiles,
     expand,
 )
 from halfbyte.kernels.products.float_product import float_product
 from halfbyte.kernels.products.float_units import add_float_units
 from halfbyte.kernels.products.power_units import add_power_units
+from halfbyte.kernels.products.scaled_units import (
+    add_q2_k_units,
+    add_scaled_units,
+    add_super_16_units,
+    add_super_32_units,
+)
 from halfbyte.kernels.products.wide_units import ADD_WIDE_UNITS
 from halfbyte.kernels.vectors.amx import release_tiles
 from halfbyte.kernels.vectors.scalars import get_f32, stack
 from halfbyte.kernels.vectors.simd import add as simd_add
-from halfbyte.kernels.vectors.simd import load, mul, store
+from halfbyte.kernels.vectors.simd import load, store
 from halfbyte.kernels.vectors.tiles import (
-    add_minima_rest,
-    add_outer,
-    add_scaled,
-    load_column_f16,
-    load_column_high,
-    load_column_i8,
-    load_column_low,
     load_tile,
     save_tile,
     store_tile,
-    times,
     zeros,
 )
 
@@ -86,18 +75,21 @@ def ways(name: str) -> tuple[str, ...]:
     """The kernels that a format has on this ISA, for ever more tokens at once.
 
     NARROW takes a token at a time, VECTORS as many as fit the ISA's register tile. MANY expands the
-    codes first, for AMX's tiles or for vectors; where they are bytes, vectors have nothing to gain.
+    codes first, for AMX's tiles or for vectors. Where codes are bytes already, vectors gain by it
+    only if their tile for few tokens is another, which reads activations more often.
     """
-    fmt, n_tokens = PANEL_FORMATS[name], target.current().tile[1]
-    gains = fmt.is_quantized and (_has_tiles() or (n_tokens > 1 and fmt.blocks.low < 8))
+    fmt, isa = PANEL_FORMATS[name], target.current()
+    n_tokens = isa.tile[1]
+    by_vectors = n_tokens > 1 and (fmt.blocks.low < 8 or isa.dot_tile[:2] != isa.tile)
+    gains = fmt.is_quantized and (_has_tiles() or by_vectors)
     return (NARROW, *([VECTORS] if n_tokens > 1 else []), *([MANY] if gains else []))
 
 
 def tile_tokens(way: str) -> int:
-    """How many tokens a kernel takes at a time."""
+    """How many tokens a kernel takes at a time, at least."""
     if way == NARROW:
         return 1
-    return TILE_TOKENS if way == MANY and _has_tiles() else target.current().tile[1]
+    return TILE_TOKENS if way == MANY and _has_tiles() else target.current().dot_tile[2]
 
 
 def many_tokens(name: str) -> tuple[int, int]:
@@ -117,124 +109,33 @@ def _has_tiles() -> bool:
 @kernel_maker
 def matmul_kernel(name: str, way: str) -> Kernel:
     """The product for a panel format in one of its `ways`."""
-    fmt, n_tokens = PANEL_FORMATS[name], tile_tokens(way)
+    fmt, isa = PANEL_FORMATS[name], target.current()
     # A token alone waits for memory, which is fastest where it is read front to back.
-    n_panels = 1 if way == NARROW else target.current().tile[0]
     if not fmt.is_quantized:
-        function = float_product(fmt, n_panels, n_tokens)
+        function = float_product(fmt, *((1, 1) if way == NARROW else isa.tile))
     elif way == MANY and _has_tiles():
         function = _in_tiles(fmt)
     else:
-        function = _in_vectors(fmt, n_panels, n_tokens, EXPANDED if way == MANY else PACKED)
+        tiles = {NARROW: (1, 1, 1), VECTORS: isa.dot_tile, MANY: (*isa.tile, isa.tile[1])}
+        is_expanded = way == MANY and fmt.blocks.low < 8
+        function = _in_vectors(fmt, *tiles[way], EXPANDED if is_expanded else PACKED)
     return Kernel(function, f"matmul_{fmt.kernel_name}_{way}")
 
 
 # --- what a tile adds up ----------------------------------------------------------------------
-# Units first .. last of R panels and T tokens, added to `acc`. `at` is the number of the panel's
-# first unit in the matrix, and `codes` where the codes of unit 0 lie or, were all of them expanded,
-# would lie: R panels of them, `codes_stride` bytes apart.
-
-
-@device
-def _add_units(acc, first, last, at, n_units, parts, codes, codes_stride, x, x_stride, NBYTES,
-               LOW, HIGH, TABLE, OFFSET, HAS_MINIMA, WAY, R, T):  # fmt: skip
-    """One scale, and perhaps one minimum, for a unit: Q8_0, Q4_0, Q4_1, Q5_0, Q5_1."""
-    scales, minima = parts[0], parts[1]
-    for unit in range(first, last):
-        record = x + unit * x_stride
-        sums = block_dots(codes + (at + unit) * NBYTES, codes_stride, record, WHOLE,
-                          LOW, HIGH, TABLE, OFFSET, WAY, R, T)  # fmt: skip
-        d = load_column_f16(scales + (at + unit) * 32, n_units * 32, R)
-        acc = add_scaled(acc, sums, d, record + SCALE_AT, RECORD_NBYTES, T)
-        if HAS_MINIMA:
-            m = load_column_f16(minima + (at + unit) * 32, n_units * 32, R)
-            acc = add_outer(acc, m, record + SCALED_SUM_AT, RECORD_NBYTES, T)
-    return acc
-
-
-@device
-def _add_units_super_32(acc, first, last, at, n_units, parts, codes, codes_stride, x, x_stride,
-                        NBYTES, LOW, HIGH, TABLE, OFFSET, HAS_MINIMA, WAY, R, T):  # fmt: skip
-    """A scale, and perhaps a minimum, for a unit, multiples of numbers for 8 units: Q4_K, Q5_K."""
-    scales, minima, super_d, super_m, factor = parts
-    for block in range(first // 8, last // 8):
-        super_at, super_stride = (at // 8 + block) * 32, n_units * 4
-        d = times(load_column_f16(super_d + super_at, super_stride, R), factor)
-        m = load_column_f16(super_m + super_at, super_stride, R) if HAS_MINIMA else d
-        for unit in range(8 * block, 8 * block + 8):
-            record = x + unit * x_stride
-            sums = block_dots(codes + (at + unit) * NBYTES, codes_stride, record,
-                              WHOLE, LOW, HIGH, TABLE, OFFSET, WAY, R, T)  # fmt: skip
-            ds = mul(d, load_column_i8(scales + (at + unit) * 16, n_units * 16, R))
-            acc = add_scaled(acc, sums, ds, record + SCALE_AT, RECORD_NBYTES, T)
-            if HAS_MINIMA:
-                addend = mul(m, load_column_i8(minima + (at + unit) * 16, n_units * 16, R))
-                acc = add_outer(acc, addend, record + SCALED_SUM_AT, RECORD_NBYTES, T)
-    return acc
-
-
-@device
-def _add_units_super_16(acc, first, last, at, n_units, parts, codes, codes_stride, x, x_stride,
-                        NBYTES, LOW, HIGH, TABLE, OFFSET, HAS_MINIMA, WAY, R, T):  # fmt: skip
-    """Two scales for a unit, multiples of a number for 8 units: Q3_K, Q6_K."""
-    scales, super_d = parts[0], parts[2]
-    stride = n_units * 32
-    for block in range(first // 8, last // 8):
-        d = times(load_column_f16(super_d + (at // 8 + block) * 32, n_units * 4, R), parts[4])
-        for unit in range(8 * block, 8 * block + 8):
-            record, scale = x + unit * x_stride, scales + (at + unit) * 32
-            where = codes + (at + unit) * NBYTES
-            sums = block_dots(where, codes_stride, record, FIRST, LOW, HIGH, TABLE, OFFSET, WAY,
-                              R, T)  # fmt: skip
-            factor = mul(d, load_column_i8(scale, stride, R))
-            acc = add_scaled(acc, sums, factor, record + SCALE_AT, RECORD_NBYTES, T)
-            sums = block_dots(where, codes_stride, record, SECOND, LOW, HIGH, TABLE, OFFSET, WAY,
-                              R, T)  # fmt: skip
-            factor = mul(d, load_column_i8(scale + 16, stride, R))
-            acc = add_scaled(acc, sums, factor, record + SCALE_AT, RECORD_NBYTES, T)
-    return acc
-
-
-@device
-def _add_units_q2_k(acc, first, last, at, n_units, parts, codes, codes_stride, x, x_stride,
-                    NBYTES, LOW, HIGH, TABLE, OFFSET, HAS_MINIMA, WAY, R, T):  # fmt: skip
-    """Two scales and two minima for a unit, 4 bits each in one byte."""
-    scales, super_d, super_m = parts[0], parts[2], parts[3]
-    stride = n_units * 32
-    for block in range(first // 8, last // 8):
-        super_at, super_stride = (at // 8 + block) * 32, n_units * 4
-        d = load_column_f16(super_d + super_at, super_stride, R)
-        m = load_column_f16(super_m + super_at, super_stride, R)
-        for unit in range(8 * block, 8 * block + 8):
-            record, both = x + unit * x_stride, scales + (at + unit) * 32
-            where = codes + (at + unit) * NBYTES
-            sums = block_dots(where, codes_stride, record, FIRST, LOW, HIGH, TABLE, OFFSET, WAY,
-                              R, T)  # fmt: skip
-            factor = mul(d, load_column_low(both, stride, R))
-            acc = add_scaled(acc, sums, factor, record + SCALE_AT, RECORD_NBYTES, T)
-            addend = mul(m, load_column_high(both, stride, R))
-            acc = add_outer(acc, addend, record + SCALED_HALF_AT, RECORD_NBYTES, T)
-            sums = block_dots(where, codes_stride, record, SECOND, LOW, HIGH, TABLE, OFFSET, WAY,
-                              R, T)  # fmt: skip
-            factor = mul(d, load_column_low(both + 16, stride, R))
-            acc = add_scaled(acc, sums, factor, record + SCALE_AT, RECORD_NBYTES, T)
-            addend = mul(m, load_column_high(both + 16, stride, R))
-            acc = add_minima_rest(acc, addend, record + SCALE_AT, record + SUM_AT,
-                                  record + HALF_AT, RECORD_NBYTES, T)  # fmt: skip
-    return acc
 
 
 def _adder(fmt: PanelFormat) -> Callable[..., object]:
-    """The function above that knows a format's scales."""
+    """The function that knows a format's scales: of scaled_units.py and its like."""
     if not fmt.is_super:
         if fmt.block_units > 1:
             return ADD_WIDE_UNITS[fmt.block_units]
-        return add_power_units if fmt.blocks.is_power else _add_units
+        return add_power_units if fmt.blocks.is_power else add_scaled_units
     if fmt.has_factor:
         return add_float_units
     if fmt.n_subs == 1:
-        return _add_units_super_32
-    return _add_units_q2_k if fmt.shares_bytes else _add_units_super_16
+        return add_super_32_units
+    return add_q2_k_units if fmt.shares_bytes else add_super_16_units
 
 
 def _constants(fmt: PanelFormat) -> tuple[Any, ...]:
@@ -259,13 +160,35 @@ def _find_parts(PARTS, FACTOR, w, n):
 # --- the loops over tiles ---------------------------------------------------------------------
 
 
-def _in_vectors(fmt: PanelFormat, R: int, T: int, WAY: int) -> Callable[..., None]:
-    """Panels R at a time, tokens T at a time: some units meet all tokens, then the next units.
+def _tile_of(fmt: PanelFormat, R: int, T: int, WAY: int) -> Callable[..., None]:
+    """Add some units of R panels and T tokens to the sums that wait; the last ones go to y."""
+    ADD_UNITS, LOW, HIGH, TABLE, OFFSET, HAS_MINIMA = _constants(fmt)
+    NBYTES = UNIT_NBYTES if WAY == EXPANDED else 64 * fmt.bits
+
+    def add_tile(first, last, at, n_units, parts, codes, stride, x, x_stride, waiting, y, y_stride,
+                 add, n_tokens):  # fmt: skip
+        acc = zeros(R, T)
+        if first > 0:
+            acc = load_tile(waiting, 64 * T, 64, R, T)
+        acc = ADD_UNITS(acc, first, last, at, n_units, parts, codes, stride, x, x_stride, NBYTES,
+                        LOW, HIGH, TABLE, OFFSET, HAS_MINIMA, WAY, R, T)  # fmt: skip
+        if last < n_units:
+            save_tile(acc, waiting, 64 * T, 64, R, T)
+        else:
+            store_tile(acc, y, 64, y_stride, add, n_tokens, R, T)
+
+    add_tile.__qualname__ = f"add_tile_{fmt.kernel_name}_{R}_{T}_{WAY}"
+    return device(add_tile)
+
+
+def _in_vectors(fmt: PanelFormat, R: int, T: int, FEWER: int, WAY: int) -> Callable[..., None]:
+    """Panels R at a time, tokens T at a time, or FEWER: some units meet all, then the next units.
 
     Meanwhile the float sums wait on the stack, for _MAX_TOKENS tokens at a time. A single token
     meets all units at once.
     """
-    ADD_UNITS, LOW, HIGH, TABLE, OFFSET, HAS_MINIMA = _constants(fmt)
+    _, LOW, HIGH, TABLE, _, _ = _constants(fmt)
+    ADD_TILE, ADD_FEWER = _tile_of(fmt, R, T, WAY), _tile_of(fmt, R, FEWER, WAY)
     NBYTES, PARTS, FACTOR = 64 * fmt.bits, fmt.parts, _factor(fmt)
     CODES_NBYTES = NBYTES if WAY == PACKED else UNIT_NBYTES
     AT_ONCE = _NEAR_NBYTES // (R * CODES_NBYTES) // SUPER * SUPER if T > 1 else _ALL
@@ -282,25 +205,24 @@ def _in_vectors(fmt: PanelFormat, R: int, T: int, WAY: int) -> Callable[..., Non
                     last = min(first + AT_ONCE, n_units)
                     codes, stride = w, n_units * NBYTES
                     if WAY == EXPANDED:
-                        stride = AT_ONCE * UNIT_NBYTES
-                        codes = expanded - (at + first) * UNIT_NBYTES
+                        codes, stride = expanded - (at + first) * UNIT_NBYTES, AT_ONCE * UNIT_NBYTES
                         for i in range(R):
                             for unit in range(first, last):
                                 expand(w + (at + i * n_units + unit) * NBYTES, LOW, HIGH, TABLE, 0,
                                        codes + (at + unit) * UNIT_NBYTES + i * stride)  # fmt: skip
-                    for token in range(tokens, tokens_end, T):
+                    token = tokens
+                    while token < tokens_end:
+                        left, records = tokens_end - token, x + token * RECORD_NBYTES
                         kept = waiting + (token - tokens) * SUM_NBYTES
-                        acc = zeros(R, T)
-                        if first > 0:
-                            acc = load_tile(kept, 64 * T, 64, R, T)
-                        acc = ADD_UNITS(acc, first, last, at, n_units, parts, codes, stride,
-                                        x + token * RECORD_NBYTES, x_stride, CODES_NBYTES, LOW,
-                                        HIGH, TABLE, OFFSET, HAS_MINIMA, WAY, R, T)  # fmt: skip
-                        if last < n_units:
-                            save_tile(acc, kept, 64 * T, 64, R, T)
+                        to = y + panel * 64 + token * y_stride
+                        if T > FEWER and left > FEWER:
+                            ADD_TILE(first, last, at, n_units, parts, codes, stride, records,
+                                     x_stride, kept, to, y_stride, add, left)  # fmt: skip
+                            token += T
                         else:
-                            store_tile(acc, y + panel * 64 + token * y_stride, 64, y_stride, add,
-                                       tokens_end - token, R, T)  # fmt: skip
+                            ADD_FEWER(first, last, at, n_units, parts, codes, stride, records,
+                                      x_stride, kept, to, y_stride, add, left)  # fmt: skip
+                            token += FEWER
 
     return matmul
 

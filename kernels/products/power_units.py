@@ -1,4 +1,4 @@
-"""What a tile adds up where a block's number is a power of two; for the others see matmul.py."""
+"""What a tile adds up where a block's number is a power of two; else see scaled_units.py."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a tile adds up where one number serves several units; for others see matmul.py."""
+"""What a tile adds up where one number serves several units; for others see scaled_units.py."""
 
 from __future__ import annotations
 

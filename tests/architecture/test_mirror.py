@@ -50,6 +50,7 @@ COVERED_BY = {
     "kernels/products/float_product.py": "kernels/products/test_matmul.py",
     "kernels/products/float_units.py": "kernels/products/test_matmul.py",
     "kernels/products/power_units.py": "kernels/products/test_matmul.py",
+    "kernels/products/scaled_units.py": "kernels/products/test_matmul.py",
     "kernels/products/wide_units.py": "kernels/products/test_matmul.py",
     "kernels/stages/adapt.py": "runtime/engine/test_adapter_weights.py",
     "kernels/stages/append.py": "kernels/stages/test_rope.py",

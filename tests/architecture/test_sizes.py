@@ -19,11 +19,12 @@ MAX_PARAMETERS = 12
 LONG_FILES: dict[str, int] = {}
 LONG_FUNCTIONS = {}
 MANY_PARAMETERS = {
+    "kernels/products/matmul.py:_tile_of.add_tile": 14,
     "kernels/products/float_units.py:add_float_units": 19,
-    "kernels/products/matmul.py:_add_units": 19,
-    "kernels/products/matmul.py:_add_units_q2_k": 19,
-    "kernels/products/matmul.py:_add_units_super_16": 19,
-    "kernels/products/matmul.py:_add_units_super_32": 19,
+    "kernels/products/scaled_units.py:add_scaled_units": 19,
+    "kernels/products/scaled_units.py:add_q2_k_units": 19,
+    "kernels/products/scaled_units.py:add_super_16_units": 19,
+    "kernels/products/scaled_units.py:add_super_32_units": 19,
     "kernels/products/power_units.py:add_power_units": 19,
     "kernels/products/wide_units.py:add_2_units": 19,
     "kernels/products/wide_units.py:add_4_units": 19,

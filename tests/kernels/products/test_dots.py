@@ -32,7 +32,8 @@ from halfbyte.kernels.vectors.tiles import add_scaled, load_column_f16, store_ti
 Call = Callable[..., None]
 PLANES = [(8, 0), (4, 0), (4, 1), (4, 2), (2, 0), (2, 1)]
 # Panels and tokens at a time: those that the products of this ISA are compiled for, and the least.
-TILES = sorted({(1, 1), (target.current().tile[0], 1), target.current().tile})
+ISA = target.current()
+TILES = sorted({(1, 1), (ISA.tile[0], 1), ISA.tile, ISA.dot_tile[:2]})
 INPUTS = {WHOLE: slice(0, 32), FIRST: slice(0, 16), SECOND: slice(16, 32)}
 needs_amx = pytest.mark.skipif(target.current().name != "amx", reason="no AMX here")
 
