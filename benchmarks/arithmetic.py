@@ -35,7 +35,7 @@ from halfbyte.quality.float_model import FloatModel
 from halfbyte.quality.layer_source import GGUFSource
 
 F32 = NDArray[np.float32]
-N_WINDOWS, LENGTH = 3, 512
+N_WINDOWS, LENGTH = 2, 512
 
 
 def main() -> None:

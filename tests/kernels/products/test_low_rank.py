@@ -6,8 +6,15 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from halfbyte.kernels.layouts.activations import BLOCK, RECORD_NBYTES, SCALE_AT
+from halfbyte.kernels.layouts.activations import (
+    BF16_RECORD_NBYTES,
+    BLOCK,
+    RECORD_NBYTES,
+    SCALE_AT,
+)
 from halfbyte.kernels.products.low_rank import GROUP, KINDS, expand_kernel, shrink_kernel
+from halfbyte.kernels.vectors.bf16 import has_tiles, pairs
+from tests.kernels import bf16_twin
 
 N_INPUTS, N_ROWS = 96, 7
 F32 = NDArray[np.float32]
@@ -28,7 +35,7 @@ def padded(x: NDArray[np.generic]) -> NDArray[np.generic]:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("form", ["floats", "records"])
+@pytest.mark.parametrize("form", ["floats", "records", "bf16"])
 def test_inner_products(kind: str, form: str) -> None:
     rng = np.random.default_rng(3)
     n_groups, n_blocks = 3, N_INPUTS // BLOCK
@@ -45,6 +52,10 @@ def test_inner_products(kind: str, form: str) -> None:
         records[..., SCALE_AT : SCALE_AT + 4] = scales.view(np.uint8)
         memory, x_stride, block_stride = records, RECORD_NBYTES, N_ROWS * RECORD_NBYTES
         x = (codes * scales).swapaxes(0, 1).reshape(N_ROWS, -1)
+    if form == "bf16":
+        memory = bf16_twin.records(x, pairs(tiled=has_tiles()))
+        x_stride, block_stride = BF16_RECORD_NBYTES, N_ROWS * BF16_RECORD_NBYTES
+        x = bf16_twin.rounded(x)
     call, n = shrink_kernel(kind).call, n_groups * GROUP
 
     def shrink(begin: int, end: int, row: int, n_rows: int) -> F32:
