@@ -17,6 +17,7 @@ import subprocess
 import time
 from pathlib import Path
 from statistics import median
+from typing import Any
 
 import numpy as np
 import results
@@ -79,7 +80,7 @@ def main() -> None:
         print(f"median {kind}: ours {a:.1f}, llama.cpp {b:.1f} tokens/s: {a / b:.2f} x")
     weights, both = np.median([mine[2:] for mine, _ in turns], axis=0)
     print(f"decoding: {weights:.0%} of the bandwidth for weights, {both:.0%} with states")
-    facts = {"name": args.file.stem, "rounds": args.rounds, "turns": turns}
+    facts: dict[str, Any] = {"name": args.file.stem, "rounds": args.rounds, "turns": turns}
     facts["rates"] = {"ours": rates[0].tolist(), "llama.cpp": rates[1].tolist()}
     facts["shares"] = {"weights": weights, "with states": both}
     results.append("experts", args.file, args.threads, facts)

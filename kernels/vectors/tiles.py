@@ -262,7 +262,7 @@ def save_tile(
     return types.void(acc, i64, i64, i64, r, t), codegen
 
 
-@intrinsic(prefer_literal=True)
+@intrinsic
 def stream_column(tc: Any, column: Any, y: Any) -> Any:
     """Write a tile's vectors one after the other, past the caches, from a multiple of 64 bytes.
 
