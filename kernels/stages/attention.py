@@ -39,7 +39,7 @@ from halfbyte.kernels.vectors.scalars import get_f32, get_i64, put_f32, stack
 from halfbyte.kernels.vectors.simd import add, div, fma, load, maximum, mul, splat, store, sub
 from halfbyte.kernels.vectors.vector_math import exp_below_0
 
-PAGE_STATES, MERGED_STATES = 2 * PLANE, 4 * PLANE
+PAGE_STATES, MERGED_STATES = 2 * PLANE, 4 * PLANE  # bytes: of a page, of what was merged
 NO_WINDOW = 1 << 30  # a window beyond any context, in 32 bits: lanes are compared in these
 _SINGLE = 4  # a lone row needs so many independent sums
 
