@@ -45,7 +45,7 @@ BLOCK_NBYTES = 64  # of a token's pairs; of 16 rows' weights it is 16 times as m
 LEAST = 2.0**-55
 
 
-class _BFloat(ir.Type):  # type: ignore[misc]
+class _BFloat(ir.Type):
     """LLVM's type of one, which llvmlite lacks."""
 
     intrinsic_name = "bf16"
