@@ -6,7 +6,6 @@ Rows are padded to 32 floats, and to the strips of the matrices that write them.
 from __future__ import annotations
 
 import ctypes
-from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
@@ -25,6 +24,7 @@ from halfbyte.kernels.products.dots import TILE_TOKENS
 from halfbyte.kernels.stages import attention
 from halfbyte.kernels.stages.latent import heads_work_nbytes
 from halfbyte.kernels.stages.record import ACTIVE_NBYTES, PLAN
+from halfbyte.lazy_dataclass import dataclass
 
 _SORTED = ("gathered", "gathered_floats", "expert_hidden")  # rows by expert
 MAX_BATCH = 256  # rows of a step: the activations of a 7B model's layer then fit the L2 cache

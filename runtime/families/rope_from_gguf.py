@@ -10,7 +10,7 @@ Source: llama.cpp's load_hparams (src/llama-model.cpp) and llama_context.
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from halfbyte.errors import ModelFileError, UnsupportedModelError
 from halfbyte.families.config import (
@@ -37,6 +37,7 @@ from halfbyte.families.tensors import ROPE_LONG
 from halfbyte.file_warnings import warn_about
 from halfbyte.gguf.file import GGUFFile
 from halfbyte.gguf.metadata import Metadata
+from halfbyte.lazy_dataclass import dataclass
 
 log = logging.getLogger(__name__)
 

@@ -8,10 +8,10 @@ kind is a file here with its configuration, a `Recurrence`, and its stages; a mo
 from __future__ import annotations
 
 from abc import ABC
-from dataclasses import dataclass
 from typing import Protocol
 
 from halfbyte.families.stages import Stage
+from halfbyte.lazy_dataclass import dataclass
 
 MAX_TAPS = 64  # of a convolution: no model has so many
 

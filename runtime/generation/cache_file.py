@@ -21,7 +21,7 @@ import re
 import tempfile
 import zlib
 from collections.abc import Sequence as Seq
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from itertools import accumulate
 from pathlib import Path
 from types import TracebackType
@@ -35,6 +35,7 @@ from halfbyte.errors import CacheFileError
 from halfbyte.generation.radix_tree import TOKEN_NBYTES
 from halfbyte.kernels.compiler.private_files import NotPrivateError, open_private
 from halfbyte.kernels.layouts.kv_pages import PAGE
+from halfbyte.lazy_dataclass import dataclass
 
 _MAGIC = b"halfbyte prompt cache 2\n"
 _MAX_HEADER = 1 << 26  # 100 bytes for a part

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import ClassVar, Protocol
 
 import numpy as np
@@ -15,6 +14,7 @@ from halfbyte.generation.radix_tree import (
     Node,
     child_digest,
 )
+from halfbyte.lazy_dataclass import dataclass
 
 
 class Leaving(Protocol):

@@ -10,12 +10,12 @@ file says, and it is refused.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
 from typing import Any
 
 from halfbyte.errors import ConversionError
+from halfbyte.lazy_dataclass import dataclass
 from halfbyte.tokenizer.json_parts import (
     added_tokens,
     check_space_decoder,
