@@ -35,6 +35,7 @@ ROOMS = {
     # the ground
     "import_lock": ("", ""),
     "lazy_dataclass": ("", ""),
+    "done_beside": ("", ""),
     "printable": ("", ""),
     "errors": ("printable", ""),
     "progress": ("", ""),
@@ -149,6 +150,7 @@ LLVMLITE = {
 GROUND = {
     "cache_scope",
     "call_arguments",
+    "done_beside",
     "errors",
     "file_kinds",
     "file_names",
