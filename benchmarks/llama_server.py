@@ -52,6 +52,15 @@ class LlamaServer(ServerProcess):
         super().__init__([*command, *OPTIONS, *more])
         self.peer = Infill(self.port)
 
+    def first_token(self, prompt: str) -> str:
+        """The most likely token behind a prompt."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=ANSWER_S)
+        body = json.dumps({"prompt": prompt, "n_predict": 1, "temperature": 0}).encode()
+        connection.request("POST", "/completion", body, {"Content-Type": "application/json"})
+        content: str = json.loads(connection.getresponse().read())["content"]
+        connection.close()
+        return content
+
 
 class Infill:
     """The endpoint /infill at a port."""

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 
-START_S = 300.0
+START_S, _LOOK_S = 300.0, 0.005
 _TICKS_A_S = os.sysconf("SC_CLK_TCK") if hasattr(os, "sysconf") else 100
 
 
@@ -75,7 +75,7 @@ class ServerProcess:
                     return
             except OSError:
                 pass
-            time.sleep(0.1)
+            time.sleep(_LOOK_S)
         raise SystemExit(f"{self.name} is not ready")
 
 

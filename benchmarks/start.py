@@ -2,9 +2,9 @@
 
     python benchmarks/start.py [--rounds 5] [--only WORD]
 
-Times are of processes of their own, the files being in the page cache. llama.cpp's first token
-comes out of peer.py: import, load, a prompt of as many tokens. A line for each time is appended to
-benchmarks/results/start.jsonl.
+Times are of processes of their own, the files being in the page cache. llama.cpp's first token is
+that of its server, from the start of the program, which warms nothing up; see llama_server.py. A
+line for each time is appended to benchmarks/results/start.jsonl.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import environments
+import llama_server
 import results
 from protocol import Worker
 from suite import model_path
@@ -29,7 +30,7 @@ from halfbyte import settings
 
 HERE = Path(__file__).resolve().parent
 HALFBYTE = Path(sys.executable).with_name("halfbyte")
-PROMPT, N_PROMPT = "def fibonacci(n):", 6
+PROMPT, PEER_CTX = "def fibonacci(n):", 512
 PROMPT_16 = "def fibonacci(n):\n    a, b = 0, 1\n    while"
 THREADS = 2
 SLOW_ROUNDS = 2
@@ -88,10 +89,11 @@ def first_token_of_16(path: Path) -> float:
 
 
 def peer_first_token(path: Path) -> float:
-    """llama.cpp's, from the start of Python."""
+    """llama.cpp's server's, from its own start."""
+    server = llama_server.program()
     begin = time.perf_counter()
-    with Worker(environments.make("peer"), HERE / "peer.py", path, "-t", THREADS) as peer:
-        peer.ask("prefill", N_PROMPT)
+    with llama_server.LlamaServer(server, path, THREADS, PEER_CTX, ["--no-warmup"]) as peer:
+        peer.first_token(PROMPT)
         return time.perf_counter() - begin
 
 

@@ -9,7 +9,6 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -32,6 +31,7 @@ from halfbyte.converting.writer import Planned, Writer
 from halfbyte.file_names import file_name
 from halfbyte.file_warnings import said_once
 from halfbyte.gguf.file import GGUFFile
+from halfbyte.lazy_dataclass import dataclass
 from halfbyte.progress import Progress, silent
 from halfbyte.quality import figures
 from halfbyte.quality.figures import Figures

@@ -11,7 +11,6 @@ import math
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -29,6 +28,7 @@ from halfbyte.errors import ConversionError, RequestError
 from halfbyte.families.next_layer import is_of_next
 from halfbyte.kernels.formats.block_format import BlockFormat
 from halfbyte.kernels.quantizers.quantize import dequantize, quantize
+from halfbyte.lazy_dataclass import dataclass
 from halfbyte.progress import Progress, silent
 from halfbyte.quality.float_model import Ids
 from halfbyte.quality.layer_source import F32

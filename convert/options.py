@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import sys
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from typing import TYPE_CHECKING, TypedDict
 
 from halfbyte.call_arguments import check_flag, check_path, is_whole, unknown_argument
 from halfbyte.converting.recipe import KEEP, check_type
 from halfbyte.errors import RequestError
+from halfbyte.lazy_dataclass import dataclass
 from halfbyte.lora.paths import AdapterPaths, adapter_paths
 from halfbyte.tokenizer.tokenizer import check_text
 

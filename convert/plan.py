@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass
 
 from halfbyte.converting.recipe import KEEP, RECIPES, Recipe, is_exact
 from halfbyte.converting.sources.source import Source
@@ -15,6 +14,7 @@ from halfbyte.kernels.formats.block_format import BlockFormat
 from halfbyte.kernels.formats.floats import F32
 from halfbyte.kernels.formats.mxfp4 import MXFP4
 from halfbyte.kernels.formats.nvfp4 import NVFP4
+from halfbyte.lazy_dataclass import dataclass
 from halfbyte.quality.carried import Carried
 from halfbyte.quality.texts import N_WINDOW
 from halfbyte.results import Result

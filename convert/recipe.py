@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from halfbyte.errors import RequestError
 from halfbyte.families.config import ModelConfig
@@ -21,6 +20,7 @@ from halfbyte.families.per_layer import PROJECTION, TABLE
 from halfbyte.kernels.formats.block_format import BlockFormat
 from halfbyte.kernels.formats.floats import F16, F32
 from halfbyte.kernels.formats.registry import FORMATS
+from halfbyte.lazy_dataclass import dataclass
 
 _N_LAYERS_70B = 80  # whose values are small and used by eight heads each
 _TABLES = ("token_embd.weight", f"{TABLE}.weight")

@@ -7,7 +7,6 @@ import math
 import os
 from collections.abc import Sequence
 from contextlib import closing
-from dataclasses import dataclass
 from pathlib import Path
 
 import gguf
@@ -15,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from halfbyte.kernels.formats.block_format import BlockFormat
+from halfbyte.lazy_dataclass import dataclass
 from halfbyte.quality.figures import tensor_line
 from halfbyte.results import Result
 

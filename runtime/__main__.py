@@ -7,6 +7,7 @@ would have to clean up.
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 
@@ -28,6 +29,7 @@ def main() -> int:
             signal.signal(signal.SIGINT, handler)
 
     on_interrupt(_leave)
+    gc.set_threshold(_MANY_OBJECTS)
     from halfbyte.cli import main as run
     from halfbyte.kernels.compiler.uninterrupted import is_unfinished
 
@@ -45,6 +47,9 @@ def main() -> int:
 
 
 _INTERRUPTED = 130
+# Modules and vocabularies are objects that stay: a twentieth of a start would go by in looking
+# through them again for garbage, after each 700 new ones.
+_MANY_OBJECTS = 100_000
 
 
 def _leave(signum: int, frame: FrameType | None) -> None:

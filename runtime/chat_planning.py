@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from halfbyte.chat_rules import ChatRules
@@ -16,6 +16,7 @@ from halfbyte.generation.chat_completion import ChatCompletion, ToolCall
 from halfbyte.generation.chat_text import ChatText
 from halfbyte.generation.completion import Completion
 from halfbyte.generation.harmony_text import HarmonyText
+from halfbyte.lazy_dataclass import dataclass
 from halfbyte.prompt.chat import ChatPrompt
 from halfbyte.prompt.thinking import Thinking
 from halfbyte.prompt.tools.call_format import MalformedCall

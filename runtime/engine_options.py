@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
 
 from halfbyte import system
 from halfbyte.call_arguments import is_whole
 from halfbyte.engine.arithmetic import check_arithmetic
 from halfbyte.engine.kv_cache import check_kv_type
 from halfbyte.errors import RequestError
+from halfbyte.lazy_dataclass import dataclass
 from halfbyte.settings import MAX_THREADS
 
 log = logging.getLogger(__name__)

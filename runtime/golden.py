@@ -8,11 +8,11 @@ recorded token's logit lies behind the best, where the two first part.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from halfbyte.lazy_dataclass import dataclass
 from halfbyte.quality.figures import N_GOLDEN, NO_TOKEN
 
 if TYPE_CHECKING:

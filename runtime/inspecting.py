@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from typing import Any, Literal, get_args, overload
 
 import numpy as np
@@ -21,6 +20,7 @@ from halfbyte.generation.hidden_request import HiddenRequest, Pooling
 from halfbyte.generation.request import Request
 from halfbyte.generation.scheduler import Scheduler
 from halfbyte.generation.terms import Terms
+from halfbyte.lazy_dataclass import dataclass
 from halfbyte.planning.planner import Planner
 from halfbyte.progress import silent
 from halfbyte.prompt.inputs import Prompt, as_list

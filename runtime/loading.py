@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import gc
 import logging
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future
+from contextlib import ExitStack
 from contextvars import copy_context
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, NoReturn
 
 from halfbyte import settings, system
 from halfbyte.call_arguments import check_progress, is_whole, unknown_argument
+from halfbyte.done_beside import done_beside
 from halfbyte.engine.engine import Engine
 from halfbyte.engine.footprint import (
     check_context,
@@ -45,6 +45,7 @@ from halfbyte.kernels.compiler import jit
 from halfbyte.kernels.compiler.uninterrupted import leave_if_unwanted, uninterrupted
 from halfbyte.kernels.layouts.kv_pages import PAGE
 from halfbyte.kernels.pool import Pool
+from halfbyte.lazy_dataclass import dataclass
 from halfbyte.lora.paths import AdapterPaths, adapter_paths
 from halfbyte.model import Model
 from halfbyte.models import catalogue
@@ -52,7 +53,7 @@ from halfbyte.models.folder import converted
 from halfbyte.progress import Progress, silent
 from halfbyte.remembered import Remembered
 from halfbyte.tokenizer import Tokenizer
-from halfbyte.tokenizer.same_ids import check_same_ids
+from halfbyte.tokenizer.same_ids import tokenizer_of
 
 log = logging.getLogger(__name__)
 _TELL_AFTER_S = 1.0  # ready kernels take a fraction of it
@@ -187,11 +188,6 @@ def _load(
 ) -> Model:
     """The model of the first file, with that of a second one, or a layer of its own, to guess."""
     begin = time.perf_counter()
-
-    def report(stage: str, done: int, total: int) -> None:
-        leave_if_unwanted()
-        (progress or silent)(stage, done, total)
-
     with ExitStack() as files:
         checked = [_Checked.open(files, path, how) for path in paths]
         own = checked[0]
@@ -203,7 +199,11 @@ def _load(
         rooms = _rooms(checked, how, PAGE if ctx is None else n_ctx)
         for each in rooms:
             files.enter_context(cleared_ahead(each.memory))
-        tokenizer = _tokenizer(checked)
+        vocabularies = list(dict.fromkeys(each.file for each in checked))
+        tokenizer = files.enter_context(done_beside(lambda: tokenizer_of(vocabularies)))
+        if len(paths) > 1:
+            tokenizer.result()  # that of what guesses may be another one
+        report = _reporting(progress, tokenizer)
         card = ModelCard.from_gguf(own.file)
         stamps = [FileStamp.of(name) for name in own.file.paths]
         system.set_up_kernels()
@@ -218,11 +218,23 @@ def _load(
                 beside = _beside(engine, guest, weights)
                 draft = remembered.draft_model(beside, engine)
             prompts = remembered.memory(engine, stamps)
-            load_s = time.perf_counter() - begin
-            return Model(paths[0], own.config, tokenizer, engine, load_s, card, prompts, draft)
+            words, load_s = tokenizer.result(), time.perf_counter() - begin
+            return Model(paths[0], own.config, words, engine, load_s, card, prompts, draft)
         except BaseException:
             pool.close()
             raise
+
+
+def _reporting(progress: Progress | None, tokenizer: Future[Tokenizer]) -> Progress:
+    """Tells of progress; ends the loading that nobody wants, or whose vocabulary cannot be used."""
+
+    def report(stage: str, done: int, total: int) -> None:
+        leave_if_unwanted()
+        if tokenizer.done():
+            tokenizer.result()
+        (progress or silent)(stage, done, total)
+
+    return report
 
 
 def _beside(engine: Engine, guest: _Checked, weights: ModelWeights) -> Engine:
@@ -262,30 +274,6 @@ def _weights(
         report(stage, done, total)
 
     return load_weights(checked.file, checked.config, rooms, pool, progress, arithmetic)
-
-
-def _tokenizer(checked: Sequence[_Checked]) -> Tokenizer:
-    """That of the first file; whatever guesses for it has the same tokens."""
-    with _no_collections():
-        files = dict.fromkeys(each.file for each in checked)
-        own, *others = [Tokenizer.from_gguf(file) for file in files]
-    for other in others:
-        check_same_ids(own, other, "draft")
-    return own
-
-
-@contextmanager
-def _no_collections() -> Iterator[None]:
-    """Garbage is left lying: a vocabulary is many small objects, which are looked through again and
-    again as they are made, and none of them is garbage.
-    """
-    was_enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_enabled:
-            gc.enable()
 
 
 def _file_of(

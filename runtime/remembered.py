@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from halfbyte import settings, system
@@ -19,6 +18,7 @@ from halfbyte.generation.scheduler import Scheduler
 from halfbyte.generation.speculation.draft_model import DraftModel
 from halfbyte.generation.speculation.next_model import NextModel
 from halfbyte.kernels.compiler.private_files import private_folder
+from halfbyte.lazy_dataclass import dataclass
 
 log = logging.getLogger(__name__)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
@@ -20,6 +19,7 @@ from halfbyte.generation.scheduler import Scheduler
 from halfbyte.generation.score import Perplexity, Score, ScoreRequest
 from halfbyte.generation.shared_prompt import SharedPrompt
 from halfbyte.generation.terms import Terms
+from halfbyte.lazy_dataclass import dataclass
 from halfbyte.progress import Progress
 from halfbyte.prompt.inputs import Prompt
 from halfbyte.prompt.scored import scored_prompt

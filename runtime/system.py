@@ -11,13 +11,13 @@ import math
 import os
 import threading
 from contextlib import closing
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from halfbyte import settings
 from halfbyte.errors import EngineError, SettingError
+from halfbyte.lazy_dataclass import dataclass
 
 if TYPE_CHECKING:
     from halfbyte.kernels.pool import Pool

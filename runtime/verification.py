@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +10,7 @@ import numpy as np
 from halfbyte.errors import EngineError, ModelFileError
 from halfbyte.gguf.file import GGUFFile
 from halfbyte.golden import golden_continuation, lead_lost
+from halfbyte.lazy_dataclass import dataclass
 from halfbyte.loading import load
 from halfbyte.model import Model
 from halfbyte.progress import Progress, silent

@@ -19,7 +19,6 @@ import logging
 import struct
 from collections.abc import Mapping
 from contextlib import closing
-from dataclasses import dataclass
 from pathlib import Path
 
 import gguf
@@ -31,6 +30,7 @@ from halfbyte.errors import ModelFileError
 from halfbyte.file_reader import FileReader
 from halfbyte.gguf.file import GGUFFile
 from halfbyte.gguf.metadata import Cursor
+from halfbyte.lazy_dataclass import dataclass
 from halfbyte.progress import Progress, silent
 from halfbyte.quality.float_model import FloatModel, Ids, hidden_states
 from halfbyte.quality.layer_source import F32

@@ -10,7 +10,6 @@ import hashlib
 import math
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from statistics import median
 
 import numpy as np
@@ -23,6 +22,7 @@ from halfbyte.kernels.formats.registry import FORMATS
 from halfbyte.kernels.pool import Pool
 from halfbyte.kernels.quantizers.grids import SUPPORTED
 from halfbyte.kernels.quantizers.quantize import dequantize, quantize
+from halfbyte.lazy_dataclass import dataclass
 from halfbyte.quality.distance import distance, relative_error
 from halfbyte.quality.float_model import FloatModel
 from halfbyte.quality.texts import N_WINDOW

@@ -11,7 +11,7 @@ Source: the format description of the safetensors project.
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -24,6 +24,7 @@ from halfbyte.file_kinds import SAFETENSORS, refused
 from halfbyte.file_reader import FileReader
 from halfbyte.kernels.formats.block_format import BlockFormat
 from halfbyte.kernels.formats.registry import FORMATS
+from halfbyte.lazy_dataclass import dataclass
 
 # Of numbers that NumPy lacks, their bits.
 _DTYPES = {

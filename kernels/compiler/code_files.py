@@ -15,10 +15,10 @@ import re
 import shutil
 import tempfile
 import time
-from dataclasses import dataclass
 from pathlib import Path
 
 from halfbyte.kernels.compiler.private_files import NotPrivateError, open_private
+from halfbyte.lazy_dataclass import dataclass
 
 log = logging.getLogger(__name__)
 

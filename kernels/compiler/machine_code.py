@@ -8,7 +8,8 @@ from typing import Any
 import llvmlite.binding as llvm
 from llvmlite.binding.ffi import lib as llvm_library
 
-_loaded: list[Any] = []  # code lives as long as the process: threads may be in it
+_linkers: list[Any] = []  # they and their code live as long as the process: threads may be in it
+_entries: set[str] = set()  # of the last one
 _is_forking = False
 
 
@@ -37,15 +38,25 @@ def load(object_code: bytes, entry: str) -> int:
 
     The file must be one that was written here, byte by byte: LLVM trusts it.
     """
-    # A linker of its own: kernels that have a name in common do not meet.
-    engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), _machine())
-    engine.add_object_file(llvm.ObjectFileRef.from_data(object_code))
-    engine.finalize_object()
-    address = int(engine.get_function_address(entry))
+    linker = _linker_without(entry)
+    linker.add_object_file(llvm.ObjectFileRef.from_data(object_code))
+    linker.finalize_object()
+    address = int(linker.get_function_address(entry))
     if address == 0:
         raise ValueError(f"no function {entry}")
-    _loaded.append(engine)
     return address
+
+
+def _linker_without(entry: str) -> Any:
+    """The last linker, which takes longer to make than to use; a new one where that has the name.
+
+    Nothing in an object file but its entry has a name that others see.
+    """
+    if not _linkers or entry in _entries:
+        _linkers.append(llvm.create_mcjit_compiler(llvm.parse_assembly(""), _machine()))
+        _entries.clear()
+    _entries.add(entry)
+    return _linkers[-1]
 
 
 def _machine() -> Any:

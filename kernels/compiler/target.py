@@ -20,12 +20,12 @@ from __future__ import annotations
 import ctypes
 import platform
 import sys
-from dataclasses import dataclass
 from functools import cache
 
 import llvmlite.binding as llvm
 
 from halfbyte.kernels.compiler.uninterrupted import uninterrupted
+from halfbyte.lazy_dataclass import dataclass
 
 
 class IsaError(ValueError):

@@ -18,10 +18,11 @@ ggml-quants.c.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+
+from halfbyte.lazy_dataclass import dataclass
 
 Place = tuple[int, int, int, int]
 

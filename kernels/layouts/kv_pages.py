@@ -41,7 +41,7 @@ copying, and attention works page by page (attention.py).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from halfbyte.lazy_dataclass import dataclass
 
 PAGE = 128
 MAX_GROUP = 64  # query heads that may share a KV head: attention's scratch is sized for them

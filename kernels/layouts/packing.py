@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,6 +39,7 @@ from halfbyte.kernels.vectors.scalars import (
     stack,
 )
 from halfbyte.kernels.vectors.words import words
+from halfbyte.lazy_dataclass import dataclass
 
 # `n_items` panels of rows at `src`; of all panels they begin with the one numbered `first`. `book`
 # is the format's codebook.

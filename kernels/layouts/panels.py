@@ -27,10 +27,9 @@ where B are the inputs of a block:
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from halfbyte.kernels.formats.block_format import BlockFormat
 from halfbyte.kernels.formats.registry import FORMATS
+from halfbyte.lazy_dataclass import dataclass
 
 ROWS = 16
 STRIP_ROWS = 32

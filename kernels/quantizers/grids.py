@@ -13,12 +13,12 @@ Source: ggml's dequantize_row_* in ggml-quants.c.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from halfbyte.kernels.formats.block_format import BlockFormat, Place, Plane
+from halfbyte.lazy_dataclass import dataclass
 
 F32 = NDArray[np.float32]
 U8 = NDArray[np.uint8]

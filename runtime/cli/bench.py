@@ -15,7 +15,7 @@ from __future__ import annotations
 import argparse
 import statistics
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -24,6 +24,7 @@ from halfbyte.cli import options, report, streams
 from halfbyte.cli.parser import Parser
 from halfbyte.cli.progress import BAR
 from halfbyte.errors import RequestError
+from halfbyte.lazy_dataclass import dataclass
 from halfbyte.models import DEFAULT_MODEL
 
 if TYPE_CHECKING:

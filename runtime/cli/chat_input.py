@@ -5,10 +5,10 @@ from __future__ import annotations
 import contextlib
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from halfbyte.cli import streams
 from halfbyte.errors import RequestError
+from halfbyte.lazy_dataclass import dataclass
 
 FENCE = '"""'
 _PROMPT, _MORE = "> ", "| "

@@ -15,13 +15,14 @@ import sys
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from halfbyte.cli import options, output, report, streams
 from halfbyte.cli.progress import BAR
 from halfbyte.errors import HalfbyteError, RequestError, TokenizerError
+from halfbyte.lazy_dataclass import dataclass
 
 if TYPE_CHECKING:
     from halfbyte.model import Model

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Literal
 
 from halfbyte.call_arguments import check_flag, literal
 from halfbyte.constraints import json_schema
 from halfbyte.constraints.written_out import check_length, length_of
 from halfbyte.errors import RequestError
+from halfbyte.lazy_dataclass import dataclass
 
 Kind = Literal["json_schema", "regex", "grammar", "choices"]
 KINDS: tuple[Kind, ...] = ("json_schema", "regex", "grammar", "choices")

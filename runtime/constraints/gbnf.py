@@ -11,12 +11,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import field
 from graphlib import CycleError, TopologicalSorter
 from itertools import chain
 
 from halfbyte.constraints.lark_ends import ending
 from halfbyte.errors import RequestError
+from halfbyte.lazy_dataclass import dataclass
 
 _RULE = re.compile(r"^[ \t]*([A-Za-z0-9-]+)[ \t]*::=", re.MULTILINE)
 _NAME = re.compile(r"[A-Za-z0-9-]+")

@@ -8,10 +8,11 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import NamedTuple
 
 from halfbyte.constraints.written_out import length_of
+from halfbyte.lazy_dataclass import dataclass
 
 _TOKEN = re.compile(
     r"""

@@ -8,7 +8,7 @@ is 2**-12 of each, and half the bytes that a token reads.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +24,7 @@ from halfbyte.kernels.layouts.activations import BLOCK
 from halfbyte.kernels.layouts.panels import STRIP_ROWS
 from halfbyte.kernels.products.low_rank import GROUP, expand_kernel, shrink_kernel
 from halfbyte.kernels.stages.record import FACTORS
+from halfbyte.lazy_dataclass import dataclass
 from halfbyte.lora.adapter import F32, Adapter, Factors, Kind
 
 _DTYPES = {"F32": np.float32, "F16": np.float16, "BF16": np.uint16}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import sys
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
@@ -13,6 +13,7 @@ from typing import Any
 
 from halfbyte.engine.engine import Engine
 from halfbyte.kernels.layouts.kv_pages import PAGE
+from halfbyte.lazy_dataclass import dataclass
 
 # What the numbers come from. A change that leaves them as they are costs a cache, which is little.
 _SOURCES = ("halfbyte.engine", "halfbyte.families", "halfbyte.kernels")

@@ -6,8 +6,6 @@ Rows are padded to 32 floats, and to the strips of the matrices that write them.
 from __future__ import annotations
 
 import ctypes
-from dataclasses import dataclass
-from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +23,7 @@ from halfbyte.kernels.products.dots import TILE_TOKENS
 from halfbyte.kernels.stages import attention
 from halfbyte.kernels.stages.latent import heads_work_nbytes
 from halfbyte.kernels.stages.record import ACTIVE_NBYTES, PLAN
+from halfbyte.lazy_dataclass import dataclass
 
 _SORTED = ("gathered", "gathered_floats", "expert_hidden")  # rows by expert
 MAX_BATCH = 256  # rows of a step: the activations of a 7B model's layer then fit the L2 cache
@@ -105,7 +104,7 @@ def _strides(c: ModelConfig) -> dict[str, int]:
     widest = max(c.hidden_dim, c.experts.shared_dim) if c.experts else c.hidden_dim
     hidden = _in_strips(widest)
     # Queries alone where keys are compressed.
-    qkv = _in_strips(c.q_dim) if c.latent else max(map(partial(_qkv_floats, c), range(c.n_layers)))
+    qkv = _in_strips(c.q_dim) if c.latent else _qkv_floats(c)
     dim, attended = padded(c.dim), padded(c.attended_dim) + STRIP_ROWS
     normed = max(dim, padded(c.latent.q_lora_rank)) if c.latent else dim
     joined = padded(2 * c.dim) if c.next_layer else 0
@@ -135,10 +134,13 @@ def has_query_gates(c: ModelConfig) -> bool:
     return any(isinstance(one, GateAttended) and one.source == "qkv" for one in stages)
 
 
-def _qkv_floats(c: ModelConfig, layer: int) -> int:
-    """Queries, keys and values of a token in a layer, each in strips."""
-    q = _in_strips(c.q_dim_of(layer))
-    return q + 2 * _in_strips(c.kv_dim_of(layer)) + q * has_query_gates(c)
+def _qkv_floats(c: ModelConfig) -> int:
+    """Queries, keys and values of a token in the widest layer, each in strips."""
+    n_q = 1 + has_query_gates(c)
+    return max(
+        n_q * _in_strips(c.q_dim_of(layer)) + 2 * _in_strips(c.kv_dim_of(layer))
+        for layer in range(c.n_layers)
+    )
 
 
 def _per_layer_strides(c: ModelConfig) -> dict[str, int]:

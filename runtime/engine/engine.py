@@ -11,7 +11,6 @@ import os
 import weakref
 from collections.abc import Callable, Iterable, Iterator
 from collections.abc import Sequence as Seq
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,6 +38,7 @@ from halfbyte.kernels.pool import Pool
 from halfbyte.kernels.stages import attention
 from halfbyte.kernels.stages.record import BLOCK, STEP
 from halfbyte.kernels.step import step
+from halfbyte.lazy_dataclass import dataclass
 from halfbyte.process_bound import ProcessBound
 
 # A token's stages last microseconds, so that a chunk's ticket counts; a prompt's last milliseconds,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
 
 from halfbyte.engine.buffers import MAX_BATCH, buffers_nbytes
 from halfbyte.engine.kv_cache import kv_layout
@@ -15,6 +14,7 @@ from halfbyte.families.per_layer import TABLE
 from halfbyte.gguf.file import GGUFFile
 from halfbyte.kernels.layouts.kv_pages import KV_TYPES, PAGE
 from halfbyte.kernels.layouts.panels import UNIT
+from halfbyte.lazy_dataclass import dataclass
 
 log = logging.getLogger(__name__)
 

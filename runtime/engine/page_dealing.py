@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from halfbyte.kernels.layouts.kv_pages import PAGE
 from halfbyte.kernels.stages.attention import first_page
+from halfbyte.lazy_dataclass import dataclass
 
 MIN_PAGES = 3  # below, another stage costs more than an uneven share of the heads
 MAX_NBYTES = 16 << 20  # of what pages give

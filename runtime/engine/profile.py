@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
@@ -35,6 +34,7 @@ from halfbyte.families.stages import (
 from halfbyte.kernels.layouts.kv_pages import PAGE
 from halfbyte.kernels.limits.bandwidth import read_bandwidth
 from halfbyte.kernels.limits.int8_peak import int8_peak
+from halfbyte.lazy_dataclass import dataclass
 
 DEPTHS = (1024, 4096)
 _MAX_CACHE_NBYTES = 1 << 30

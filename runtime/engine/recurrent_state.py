@@ -9,11 +9,10 @@ less than blocks for each would.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from halfbyte.engine.page_pool import PagePool
 from halfbyte.engine.state_pool import Block, StatePool
 from halfbyte.errors import EngineError
+from halfbyte.lazy_dataclass import dataclass
 from halfbyte.process_bound import ProcessBound
 
 

@@ -8,13 +8,13 @@ wants to return to a position takes a snapshot there.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Protocol
 
 from halfbyte.engine.kv_cache import KVCache
 from halfbyte.engine.page_pool import PagePool
 from halfbyte.engine.recurrent_state import RecurrentState
 from halfbyte.errors import EngineError
+from halfbyte.lazy_dataclass import dataclass
 from halfbyte.process_bound import ProcessBound
 
 

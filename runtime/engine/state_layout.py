@@ -7,9 +7,8 @@ what it takes to move a block on by tokens once more.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from halfbyte.families.config import ModelConfig
+from halfbyte.lazy_dataclass import dataclass
 
 _ALIGN = 64
 

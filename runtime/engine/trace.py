@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence as Seq
-from dataclasses import dataclass
 
 import numpy as np
 
@@ -20,6 +19,7 @@ from halfbyte.engine.engine import F32, Engine, Span
 from halfbyte.engine.memory import empty, zeros
 from halfbyte.engine.program import Program
 from halfbyte.kernels.layouts.kv_pages import PAGE
+from halfbyte.lazy_dataclass import dataclass
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)

@@ -10,7 +10,7 @@ import ctypes
 import math
 from collections.abc import Callable, Iterator
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,6 +35,7 @@ from halfbyte.kernels.layouts.packing import Packing
 from halfbyte.kernels.layouts.panels import STRIP_ROWS, PanelFormat
 from halfbyte.kernels.pool import Pool
 from halfbyte.kernels.quantizers.quantize import dequantize
+from halfbyte.lazy_dataclass import dataclass
 
 
 @dataclass(frozen=True, slots=True)

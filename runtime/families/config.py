@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -20,6 +19,7 @@ from halfbyte.families.rope import LongRope, Temperature, Yarn
 from halfbyte.families.states import Recurrence
 from halfbyte.families.tensors import ROPE_FREQS, ROPE_LONG, ROPE_SHORT
 from halfbyte.families.xielu import Xielu
+from halfbyte.lazy_dataclass import dataclass
 
 # What no model has more of; larger numbers are mistakes, or meant to exhaust memory.
 MAX_LAYERS, MAX_DIM, MAX_VOCAB, MAX_CTX = 1024, 1 << 20, 1 << 22, 1 << 30

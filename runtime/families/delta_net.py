@@ -10,7 +10,7 @@ are GGUF's.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from halfbyte.families import blocks
 from halfbyte.families.config import ModelConfig
@@ -29,6 +29,7 @@ from halfbyte.families.stages import (
 )
 from halfbyte.families.states import RecurrentStage
 from halfbyte.families.tensors import TensorSpec
+from halfbyte.lazy_dataclass import dataclass
 
 CONV, DECAY, DT, NORM, OUT = "ssm_conv1d", "ssm_a", "ssm_dt", "ssm_norm", "ssm_out"
 BETA, ALPHA, BETA_ALPHA, FUSED = "ssm_beta", "ssm_alpha", "ssm_ba", "ssm_in"

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from halfbyte.families.states import floats_nbytes
 from halfbyte.kernels.layouts.delta_states import columns
 from halfbyte.kernels.layouts.panels import STRIP_ROWS
+from halfbyte.lazy_dataclass import dataclass
 
 
 @dataclass(frozen=True, slots=True)

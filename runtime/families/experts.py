@@ -7,13 +7,13 @@ Tensor names are GGUF's: an expert's matrix is a slice of a tensor (n_experts, r
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from halfbyte.families import blocks
 from halfbyte.families.config import ExpertsConfig, ModelConfig
 from halfbyte.families.expert_stages import AddGated, ExpertsHidden, ExpertsOutput, Route
 from halfbyte.families.stages import FeedForward, Norm, Project, Stage
 from halfbyte.families.tensors import TensorSpec
+from halfbyte.lazy_dataclass import dataclass
 
 ROUTER, SHARED_GATE = "ffn_gate_inp", "ffn_gate_inp_shexp"
 GATE, UP, DOWN = "ffn_gate_exps", "ffn_up_exps", "ffn_down_exps"

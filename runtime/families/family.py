@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING, Any
 
 from halfbyte.families.config import KEYS, Key, ModelConfig
 from halfbyte.families.stages import Stage
 from halfbyte.families.tensors import TensorSpec
 from halfbyte.families.xielu import XIELU_KEYS
+from halfbyte.lazy_dataclass import dataclass
 
 if TYPE_CHECKING:
     from halfbyte.families.hf_reader import Reader

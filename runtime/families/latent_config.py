@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 
 from halfbyte.families.rope import yarn_attention_factor
+from halfbyte.lazy_dataclass import dataclass
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,11 +10,11 @@ latents     (T, n_heads kv_lora_rank)   attention's output
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from halfbyte.families.config import ModelConfig
 from halfbyte.families.expert_stages import ExpertsStage
 from halfbyte.families.stages import Stage
+from halfbyte.lazy_dataclass import dataclass
 
 KV_NORM = "attn_kv_a_norm"
 

@@ -6,12 +6,12 @@ most of it does (LayerSizes).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import NamedTuple
 
 from halfbyte.families.latent_config import LatentConfig
 from halfbyte.families.layer_kinds import LayerKinds
 from halfbyte.kernels.layouts.kv_pages import MAX_GROUP
+from halfbyte.lazy_dataclass import dataclass
 
 _BLOCK = 32  # features that are rounded together
 

@@ -12,7 +12,6 @@ Sources: transformers' classes, llama.cpp's src/models/mamba-base.cpp; tensor na
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from halfbyte.families import blocks
 from halfbyte.families.config import ModelConfig
@@ -20,6 +19,7 @@ from halfbyte.families.mamba2_config import Mamba2
 from halfbyte.families.stages import Norm, Project, Stage
 from halfbyte.families.states import RecurrentStage
 from halfbyte.families.tensors import TensorSpec
+from halfbyte.lazy_dataclass import dataclass
 
 IN, CONV, OUT = "ssm_in", "ssm_conv1d", "ssm_out"
 A, D, DT, NORM = "ssm_a", "ssm_d", "ssm_dt", "ssm_norm"

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 
 from halfbyte.families.states import MAX_STATE_NBYTES, floats_nbytes
+from halfbyte.lazy_dataclass import dataclass
 
 NO_LIMITS = (0.0, math.inf)
 

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import Any
 
 from halfbyte.gguf.file import GGUFFile
 from halfbyte.gguf.metadata import Metadata
+from halfbyte.lazy_dataclass import dataclass
 
 log = logging.getLogger(__name__)
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import numpy as np
+
+from halfbyte.lazy_dataclass import dataclass
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,12 +14,12 @@ Source: transformers' modeling_gemma4.py; tensor names are GGUF's.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from halfbyte.families import blocks
 from halfbyte.families.config import ModelConfig
 from halfbyte.families.stages import PostNorm, Project, Stage
 from halfbyte.families.tensors import TensorSpec
+from halfbyte.lazy_dataclass import dataclass
 
 TABLE = "per_layer_token_embd"
 PROJECTION, _NORM = "per_layer_model_proj", "per_layer_proj_norm"

@@ -12,10 +12,11 @@ get_rope_factors and llama_context.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+
+from halfbyte.lazy_dataclass import dataclass
 
 BETA_FAST, BETA_SLOW = 32.0, 1.0  # where nothing else is stated
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -27,6 +27,7 @@ from halfbyte.families.rope import (
     longrope_attention_factor,
     yarn_attention_factor,
 )
+from halfbyte.lazy_dataclass import dataclass
 
 log = logging.getLogger(__name__)
 

@@ -11,7 +11,6 @@ Source: transformers' Lfm2ShortConv; tensor names are GGUF's.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from halfbyte.families import blocks
 from halfbyte.families.config import ModelConfig
@@ -19,6 +18,7 @@ from halfbyte.families.short_conv_config import ShortConv
 from halfbyte.families.stages import Norm, Project, Stage
 from halfbyte.families.states import RecurrentStage
 from halfbyte.families.tensors import TensorSpec
+from halfbyte.lazy_dataclass import dataclass
 
 IN, CONV, OUT = "shortconv.in_proj", "shortconv.conv", "shortconv.out_proj"
 

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from halfbyte.families.states import floats_nbytes
+from halfbyte.lazy_dataclass import dataclass
 
 TAPS_KEY = "shortconv.l_cache"  # behind "<architecture>."
 

@@ -26,7 +26,9 @@ Tensors have short names ("attn_q"): `Stage.tensor` gives the whole ones.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
+
+from halfbyte.lazy_dataclass import dataclass
 
 QKV = ("attn_q", "attn_k", "attn_v")
 FUSED_QKV = "attn_qkv"

@@ -8,10 +8,10 @@ kind is a file here with its configuration, a `Recurrence`, and its stages; a mo
 from __future__ import annotations
 
 from abc import ABC
-from dataclasses import dataclass
 from typing import Protocol
 
 from halfbyte.families.stages import Stage
+from halfbyte.lazy_dataclass import dataclass
 
 # No model has so many taps of a convolution, or so much of a state: the largest known has 4 MiB.
 MAX_TAPS, MAX_STATE_NBYTES = 64, 1 << 27

@@ -9,7 +9,6 @@ another order when a model is converted, or when it is loaded.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +16,7 @@ from numpy.typing import NDArray
 from halfbyte.errors import ModelFileError, UnsupportedModelError
 from halfbyte.gguf.factors import factor_errors, factor_names
 from halfbyte.gguf.file import GGUFFile
+from halfbyte.lazy_dataclass import dataclass
 
 OUTPUT = "output.weight"  # absent where the embedding takes its place
 # Divisors of the frequencies of rotary embedding: Llama 3's scaling, and LongRoPE's.

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from halfbyte.call_arguments import literal
 from halfbyte.engine.adapter_weights import AdapterWeights, Applied
 from halfbyte.errors import RequestError
+from halfbyte.lazy_dataclass import dataclass
 from halfbyte.lora.paths import check_scale, is_pair
 
 _EXPECTED = "a name, a pair of name and scale, or a list of these"

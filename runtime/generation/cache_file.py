@@ -22,7 +22,7 @@ import re
 import tempfile
 import zlib
 from collections.abc import Sequence as Seq
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from itertools import accumulate
 from pathlib import Path
 from types import TracebackType
@@ -37,6 +37,7 @@ from halfbyte.generation.leaving import Kind
 from halfbyte.generation.radix_tree import TOKEN_NBYTES
 from halfbyte.kernels.compiler.private_files import NotPrivateError, open_private
 from halfbyte.kernels.layouts.kv_pages import PAGE
+from halfbyte.lazy_dataclass import dataclass
 
 _MAGIC = b"halfbyte prompt cache 3\n"
 _MAX_HEADER = 1 << 26  # 100 bytes for a part

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 from halfbyte.call_arguments import is_whole, literal
@@ -15,6 +15,7 @@ from halfbyte.generation.params import SamplingParams
 from halfbyte.generation.recorder import Recording
 from halfbyte.generation.shared_prompt import SharedPrompt
 from halfbyte.generation.text_request import TextRequest
+from halfbyte.lazy_dataclass import dataclass
 
 log = logging.getLogger(__name__)
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from typing import Any, Literal, NamedTuple
 
 from halfbyte.errors import ToolCallError
 from halfbyte.generation.completion import Completion
+from halfbyte.lazy_dataclass import dataclass
 from halfbyte.results import Result
 
 PartKind = Literal["reasoning", "content", "tool_call"]

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from typing import Any
 
 from halfbyte.generation.completion import Completion
+from halfbyte.lazy_dataclass import dataclass
 from halfbyte.results import shown
 
 

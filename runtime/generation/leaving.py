@@ -4,7 +4,6 @@ of states that cannot be cut back.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import ClassVar, Literal, Protocol
 
 import numpy as np
@@ -18,6 +17,7 @@ from halfbyte.generation.radix_tree import (
     Node,
     child_digest,
 )
+from halfbyte.lazy_dataclass import dataclass
 
 Kind = Literal["page", "window", "snapshot"]
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import numbers
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from typing import Any
 
 from halfbyte.call_arguments import check_flag, literal
 from halfbyte.errors import RequestError
 from halfbyte.generation.confidence import Confidence
 from halfbyte.generation.shown_text import ShownText
+from halfbyte.lazy_dataclass import dataclass
 
 
 @dataclass(frozen=True, slots=True)

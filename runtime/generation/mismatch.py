@@ -6,9 +6,8 @@ writes the prompt can often move it to the end, once told.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from halfbyte.generation.radix_tree import TOKEN_NBYTES, Branch, Node, n_common
+from halfbyte.lazy_dataclass import dataclass
 
 _MAX_DIFFERENT = 64  # tokens that a short difference has at most
 _MIN_AGREED = 32  # tokens that are no accident

@@ -17,7 +17,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 
 from halfbyte.errors import ModelFileError, unreadable
@@ -27,6 +27,7 @@ from halfbyte.kernels.compiler.private_files import (
     open_private,
     private_folder,
 )
+from halfbyte.lazy_dataclass import dataclass
 
 log = logging.getLogger(__name__)
 

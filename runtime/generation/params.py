@@ -9,13 +9,14 @@ from __future__ import annotations
 import logging
 import math
 import os
-from dataclasses import dataclass, fields, replace
+from dataclasses import fields, replace
 
 from halfbyte.call_arguments import is_whole, literal, unknown_argument
 from halfbyte.errors import RequestError
 from halfbyte.generation.call_keywords import CallOptions
 from halfbyte.generation.checked_values import ids, real, strings, whole
 from halfbyte.generation.sampling import sampler_options as more
+from halfbyte.lazy_dataclass import dataclass
 
 log = logging.getLogger(__name__)
 

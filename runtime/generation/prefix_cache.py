@@ -13,7 +13,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterable, Iterator
 from collections.abc import Sequence as Seq
-from dataclasses import dataclass
 from itertools import zip_longest
 
 import numpy as np
@@ -43,6 +42,7 @@ from halfbyte.generation.radix_tree import (
 )
 from halfbyte.generation.retention import snapshot_value, value
 from halfbyte.kernels.layouts.kv_pages import PAGE, WindowedLayout
+from halfbyte.lazy_dataclass import dataclass
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from halfbyte.call_arguments import check_choice, check_flag, is_whole, literal
 from halfbyte.errors import RequestError
+from halfbyte.lazy_dataclass import dataclass
 from halfbyte.results import Result
 
 MAX_TOP = 256  # likeliest tokens that are told of each

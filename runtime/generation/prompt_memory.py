@@ -11,7 +11,6 @@ import logging
 import os
 import weakref
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 from halfbyte.engine.binding import Binding
@@ -27,6 +26,7 @@ from halfbyte.generation.prefix_cache import PrefixCache
 from halfbyte.generation.request import Request
 from halfbyte.generation.shared_prompt import SharedPrompt
 from halfbyte.generation.snapshot_places import places
+from halfbyte.lazy_dataclass import dataclass
 
 log = logging.getLogger(__name__)
 

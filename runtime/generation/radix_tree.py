@@ -12,7 +12,6 @@ from array import array
 from bisect import bisect_left, insort
 from collections.abc import Hashable, Iterator
 from collections.abc import Sequence as Seq
-from dataclasses import dataclass
 from hashlib import blake2b
 
 import numpy as np
@@ -21,6 +20,7 @@ from numpy.typing import NDArray
 from halfbyte.engine.page_pool import Page
 from halfbyte.engine.recurrent_state import RecurrentState
 from halfbyte.kernels.layouts.kv_pages import PAGE
+from halfbyte.lazy_dataclass import dataclass
 
 TOKEN_NBYTES = 4
 PAGE_NBYTES = TOKEN_NBYTES * PAGE  # of a full page's tokens

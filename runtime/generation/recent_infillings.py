@@ -8,9 +8,10 @@ tokens of its own, which counts where it ends inside one, and a window may move 
 from __future__ import annotations
 
 from collections.abc import Hashable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from halfbyte.generation.completion import Infilling, Stats
+from halfbyte.lazy_dataclass import dataclass
 from halfbyte.tokenizer import Tokenizer
 
 MOST = 16

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
 from halfbyte.generation.probabilities import Probabilities, TokenLogprob, TopToken
 from halfbyte.generation.sampler import F32, F64, Sampler, log_softmax, top_k_indices
+from halfbyte.lazy_dataclass import dataclass
 from halfbyte.tokenizer import Tokenizer
 from halfbyte.tokenizer.detokenizer import StreamDetokenizer
 

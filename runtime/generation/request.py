@@ -14,7 +14,6 @@ from __future__ import annotations
 import copy
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Hashable, Sequence
-from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
 from halfbyte.cache_scope import current_scope
@@ -28,6 +27,7 @@ from halfbyte.generation.mismatch import Mismatch
 from halfbyte.generation.sampler import F32
 from halfbyte.generation.shared_prompt import SharedPrompt
 from halfbyte.generation.terms import Terms
+from halfbyte.lazy_dataclass import dataclass
 
 _SHORT = 64  # tokens that an answer on its way need not stand in line for: a round of any search
 

@@ -26,13 +26,13 @@ from __future__ import annotations
 import heapq
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
 from halfbyte.constraints.matcher import Matcher
 from halfbyte.generation.rules.rule import Rule, changed
 from halfbyte.generation.sampler import F32, F64, I64, Sampler, log_softmax
+from halfbyte.lazy_dataclass import dataclass
 from halfbyte.tokenizer import Tokenizer
 
 END_ODDS = 16.0

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from halfbyte.generation.request import Request
 from halfbyte.generation.sampler import F32, likeliest, log_softmax
+from halfbyte.lazy_dataclass import dataclass
 from halfbyte.results import Result
 
 

@@ -7,7 +7,6 @@ it that are not in memory, and at last the snapshot.
 from __future__ import annotations
 
 from collections.abc import Hashable
-from dataclasses import dataclass
 
 from halfbyte.engine.recurrent_state import RecurrentState
 from halfbyte.errors import EngineError
@@ -23,6 +22,7 @@ from halfbyte.generation.radix_tree import (
     follow,
 )
 from halfbyte.kernels.layouts.kv_pages import PAGE
+from halfbyte.lazy_dataclass import dataclass
 
 
 @dataclass(frozen=True, slots=True)

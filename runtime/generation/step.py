@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +12,7 @@ from halfbyte.engine.memory import empty, needed_for
 from halfbyte.generation.continuation import Continuation
 from halfbyte.generation.request import Request
 from halfbyte.generation.sampler import F32
+from halfbyte.lazy_dataclass import dataclass
 
 
 @dataclass(slots=True, eq=False)

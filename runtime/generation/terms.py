@@ -6,11 +6,12 @@ import math
 import numbers
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 from halfbyte.call_arguments import literal
 from halfbyte.errors import RequestError
+from halfbyte.lazy_dataclass import dataclass
 
 _MAX_S = 1e9  # thirty years; the system's own limits lie above
 _PRIORITIES = (0.01, 100.0)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from typing import Any
 
 from halfbyte.call_arguments import is_whole, literal
@@ -16,6 +16,7 @@ from halfbyte.generation.block_ends import (
     indentation,
 )
 from halfbyte.generation.checked_values import real
+from halfbyte.lazy_dataclass import dataclass
 
 _MAX_COLUMNS = 10_000
 _MAX_S = 1e9

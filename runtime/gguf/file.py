@@ -7,7 +7,6 @@ error, and no page of it stays in the process.
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +15,7 @@ from halfbyte.gguf.metadata import Metadata
 from halfbyte.gguf.shard import Shard
 from halfbyte.gguf.split import open_shards
 from halfbyte.gguf.tensor_table import TensorInfo
+from halfbyte.lazy_dataclass import dataclass
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import struct
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import TypeVar, overload
 
 import numpy as np
@@ -13,6 +12,7 @@ from numpy.typing import NDArray
 
 from halfbyte.errors import ModelFileError
 from halfbyte.file_reader import FileReader
+from halfbyte.lazy_dataclass import dataclass
 
 _T = TypeVar("_T")
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
 from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from halfbyte.gguf.tensor_table import TensorInfo
+from halfbyte.lazy_dataclass import dataclass
 
 PIECE_NBYTES = 1 << 22  # they are still in a processor's cache when they are used
 

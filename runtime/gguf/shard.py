@@ -14,13 +14,12 @@ Source: ggml's docs/gguf.md.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from halfbyte.errors import ModelFileError, UnsupportedModelError
 from halfbyte.file_kinds import refused
 from halfbyte.file_reader import FileReader
 from halfbyte.gguf.metadata import Cursor, Metadata, read_metadata
 from halfbyte.gguf.tensor_table import TensorInfo, read_tensors
+from halfbyte.lazy_dataclass import dataclass
 
 _MAGIC = b"GGUF"
 _VERSIONS = (2, 3)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+
+from halfbyte.lazy_dataclass import dataclass
 
 _NAME = re.compile(r"(.+)-(\d{5})-of-(\d{5})(\.gguf)", re.I | re.S | re.ASCII)
 

@@ -7,10 +7,11 @@ What stands for no text, as BOS, has the span (0, 0) and belongs to no word and 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import NamedTuple, TypeVar
 
 from halfbyte.errors import RequestError
+from halfbyte.lazy_dataclass import dataclass
 
 _T = TypeVar("_T")
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
@@ -14,6 +13,7 @@ from halfbyte.generation.request import Request
 from halfbyte.hf.generation import I64, Batch
 from halfbyte.hf.generation_config import GenerationConfig
 from halfbyte.hf.generation_names import BEAMS, OUTPUTS, SAMPLING
+from halfbyte.lazy_dataclass import dataclass
 
 log = logging.getLogger(__name__)
 

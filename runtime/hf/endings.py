@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -15,6 +14,7 @@ from halfbyte.generation.sampler import F32, I64
 from halfbyte.hf import array_kinds
 from halfbyte.hf.generation_config import GenerationConfig
 from halfbyte.hf.processors.callers_own import named
+from halfbyte.lazy_dataclass import dataclass
 from halfbyte.tokenizer import Tokenizer
 
 NAME = "stopping_criteria"

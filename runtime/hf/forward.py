@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -12,6 +11,7 @@ from halfbyte.errors import RequestError
 from halfbyte.hf.batch import import_torch, tensor_type_of
 from halfbyte.hf.generation import I64, matrix
 from halfbyte.hf.model_output import ModelOutput
+from halfbyte.lazy_dataclass import dataclass
 from halfbyte.model import Model
 
 IGNORED = -100  # a label that does not count

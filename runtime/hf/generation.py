@@ -6,7 +6,6 @@ a row says depends on nothing beside it; its padding is left out, not computed.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -16,6 +15,7 @@ from halfbyte.call_arguments import is_whole
 from halfbyte.errors import RequestError
 from halfbyte.hf.batch import import_torch, tensor_type_of, to_lists
 from halfbyte.hf.generation_config import GenerationConfig
+from halfbyte.lazy_dataclass import dataclass
 
 I64 = NDArray[np.int64]
 

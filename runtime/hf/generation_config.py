@@ -9,7 +9,7 @@ import difflib
 import os
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -20,6 +20,7 @@ from halfbyte.hf.generation_checks import checked
 from halfbyte.hf.generation_names import ABSENT, DEFAULTS, WITHOUT_EFFECT
 from halfbyte.hf.keywords import GenerateOptions
 from halfbyte.json_folder import JSONFolder
+from halfbyte.lazy_dataclass import dataclass
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack

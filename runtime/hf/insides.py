@@ -6,7 +6,6 @@ They are traced once the answers are there: the same bits as those that made the
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -14,6 +13,7 @@ from numpy.typing import NDArray
 
 from halfbyte.hf.answer_plan import Answer
 from halfbyte.hf.generation import Batch
+from halfbyte.lazy_dataclass import dataclass
 from halfbyte.model import Model
 
 F32 = NDArray[np.float32]

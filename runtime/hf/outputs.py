@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 from halfbyte.hf.model_output import ModelOutput
+from halfbyte.lazy_dataclass import dataclass
 
 _ABSENT = "generate keeps what the next tokens need, and what was not asked for is None"
 

@@ -10,7 +10,7 @@ import logging
 import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from halfbyte.call_arguments import check_flag
@@ -26,6 +26,7 @@ from halfbyte.hf.keywords import CallOptions, PipelineOptions
 from halfbyte.hf.streamers import check_streamer
 from halfbyte.hf.tokenizer import PreTrainedTokenizer
 from halfbyte.hf.tokenizer.encode_options import TRUNCATION
+from halfbyte.lazy_dataclass import dataclass
 from halfbyte.models import DEFAULT_MODEL
 from halfbyte.tokenizer.tokenizer import check_text
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, fields
 from typing import Any
 
 from halfbyte.adapters import refuse_adapter
@@ -17,6 +17,7 @@ from halfbyte.gguf.split import model_file
 from halfbyte.hf.arguments import located
 from halfbyte.hf.errors import MissingNameError
 from halfbyte.json_folder import JSONFolder
+from halfbyte.lazy_dataclass import dataclass
 from halfbyte.tokenizer import Vocabulary
 
 

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
+
+from halfbyte.lazy_dataclass import dataclass
 
 F32 = NDArray[np.float32]
 Kind = Literal["F32", "F16", "BF16"]

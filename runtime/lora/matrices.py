@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Generic, TypeVar
 
 from halfbyte.families.config import ModelConfig
 from halfbyte.families.registry import family_of
 from halfbyte.families.tensors import OUTPUT, TensorSpec
+from halfbyte.lazy_dataclass import dataclass
 from halfbyte.lora.faults import misfit
 
 EMBEDDING = "token_embd.weight"

@@ -8,11 +8,11 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from halfbyte.errors import ModelFileError, UnsupportedModelError
+from halfbyte.lazy_dataclass import dataclass
 
 # That say where it came from, how it was trained and what was chosen, which the tensors show.
 # fan_in_fan_out is set to False by peft itself for matrices such as all families' here.

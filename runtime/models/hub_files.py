@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 
 from halfbyte.adapters import ADAPTER_FILE, MERGE
 from halfbyte.errors import DownloadError
 from halfbyte.gguf.shard_name import main_models, shards_of
+from halfbyte.lazy_dataclass import dataclass
 from halfbyte.models.entries import HubModel
 
 # Of the root folder; and in folders of it, as most repositories have split models.

@@ -9,12 +9,12 @@ from __future__ import annotations
 import contextlib
 import shutil
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 from halfbyte import settings
 from halfbyte.errors import DownloadError, HalfbyteError, RequestError
 from halfbyte.gguf.shard_name import models_among, without_number
+from halfbyte.lazy_dataclass import dataclass
 from halfbyte.models.entries import CATALOGUE, hub_name
 from halfbyte.models.model_files import files_of
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from halfbyte.constraints.constraint import Constraint
@@ -16,6 +15,7 @@ from halfbyte.generation.rules.processors import Processors
 from halfbyte.generation.rules.token_rules import TokenRules
 from halfbyte.generation.terms import Terms
 from halfbyte.generation.text_ends import TextEnds
+from halfbyte.lazy_dataclass import dataclass
 from halfbyte.prompt.drafts import Drafts
 from halfbyte.tokenizer import Tokenizer
 

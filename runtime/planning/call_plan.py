@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING, Any
 
 from halfbyte.errors import RequestError
@@ -12,6 +12,7 @@ from halfbyte.generation.completion import FinishReason
 from halfbyte.generation.request import Request
 from halfbyte.generation.terms import Terms
 from halfbyte.generation.text_request import TextRequest
+from halfbyte.lazy_dataclass import dataclass
 from halfbyte.progress import Progress
 
 if TYPE_CHECKING:

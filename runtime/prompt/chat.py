@@ -10,12 +10,13 @@ Source of the two layouts: Meta's published llama/generation.py, `chat_completio
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any
 
 from halfbyte.call_arguments import check_choice
 from halfbyte.errors import RequestError, TemplateError, UnsupportedModelError
+from halfbyte.lazy_dataclass import dataclass
 from halfbyte.prompt import harmony_messages
 from halfbyte.prompt.inputs import EncodedPrompt
 from halfbyte.prompt.messages import Message, check_messages, need

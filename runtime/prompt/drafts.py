@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from halfbyte.call_arguments import check_flag
+from halfbyte.lazy_dataclass import dataclass
 from halfbyte.prompt.inputs import as_list, check_ids
 from halfbyte.tokenizer import Tokenizer
 from halfbyte.tokenizer.tokenizer import check_text

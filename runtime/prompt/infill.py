@@ -10,11 +10,12 @@ infill_layouts.py has the families' tokens and layouts.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import Literal, get_args
 
 from halfbyte.call_arguments import check_choice
 from halfbyte.errors import RequestError, UnsupportedModelError
+from halfbyte.lazy_dataclass import dataclass
 from halfbyte.prompt.healing import n_healed
 from halfbyte.prompt.infill_layouts import FAMILIES, Family
 from halfbyte.prompt.infill_models import KNOWN, find_row

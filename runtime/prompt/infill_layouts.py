@@ -8,7 +8,7 @@ model cards of the other families; for GLM, the tokens that llama.cpp knows.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from halfbyte.lazy_dataclass import dataclass
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,9 +13,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from halfbyte.errors import UnsupportedModelError
+from halfbyte.lazy_dataclass import dataclass
 
 KNOWN = (
     "Code Llama 7B and 13B (base and Instruct, not Python), Qwen2.5-Coder, Qwen3-Coder, "

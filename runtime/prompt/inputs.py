@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
 from halfbyte.call_arguments import is_whole
 from halfbyte.errors import RequestError
+from halfbyte.lazy_dataclass import dataclass
 
 Prompt = str | Sequence[int]
 _BYTES = (bytes, bytearray, memoryview)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from halfbyte.errors import RequestError
+from halfbyte.lazy_dataclass import dataclass
 
 SIDES = ("left", "middle")
 

@@ -8,10 +8,10 @@ scored behind the first tokens that the prompt has alone and with it, whatever o
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 
 from halfbyte.call_arguments import check_flag
 from halfbyte.errors import ContextLengthError, RequestError
+from halfbyte.lazy_dataclass import dataclass
 from halfbyte.prompt.inputs import Prompt, as_list, check_ids
 from halfbyte.tokenizer import Tokenizer
 from halfbyte.tokenizer.tokenizer import check_text

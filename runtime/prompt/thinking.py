@@ -5,11 +5,11 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from halfbyte.call_arguments import check_flag, is_whole
 from halfbyte.errors import RequestError
+from halfbyte.lazy_dataclass import dataclass
 from halfbyte.tokenizer.harmony_texts import THOUGHTS
 from halfbyte.tokenizer.tokenizer import check_text
 

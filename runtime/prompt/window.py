@@ -17,9 +17,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 
+from halfbyte.lazy_dataclass import dataclass
 from halfbyte.prompt.infill import Repository
 from halfbyte.tokenizer import Tokenizer
 

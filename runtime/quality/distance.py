@@ -8,11 +8,11 @@ and its cache, is measured from its own logits with the same `Distance`, and is 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from halfbyte.lazy_dataclass import dataclass
 from halfbyte.progress import Progress, silent
 from halfbyte.quality.float_model import FloatModel, Ids
 from halfbyte.quality.layer_source import F32, LayerSource

@@ -11,7 +11,7 @@ import os
 import struct
 from collections.abc import Iterator, Sequence
 from contextlib import closing
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,7 @@ from halfbyte.families.from_gguf import config_from_gguf
 from halfbyte.gguf.file import GGUFFile
 from halfbyte.gguf.metadata import Metadata
 from halfbyte.gguf.read_ahead import pieces, read_ahead
+from halfbyte.lazy_dataclass import dataclass
 from halfbyte.progress import Progress, silent
 from halfbyte.quality.distance import Quality, measure
 from halfbyte.quality.layer_source import GGUFSource, LayerSource

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from zlib import crc32
@@ -16,6 +15,7 @@ from ray.data.checkpoint import CheckpointConfig
 
 import halfbyte
 from halfbyte.errors import ContextLengthError, RequestError, TokenizerError
+from halfbyte.lazy_dataclass import dataclass
 
 _READERS = {".parquet": ray.data.read_parquet, ".jsonl": ray.data.read_json,
             ".json": ray.data.read_json}  # fmt: skip

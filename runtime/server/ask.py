@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, Literal
+
+from halfbyte.lazy_dataclass import dataclass
 
 Method = Literal["complete", "infill", "chat", "edit"]
 

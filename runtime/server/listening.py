@@ -8,10 +8,10 @@ import os
 import socket
 import stat
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
 
 from halfbyte.errors import SettingError
+from halfbyte.lazy_dataclass import dataclass
 
 OLLAMA_PORT = 11434
 _BACKLOG = 2048

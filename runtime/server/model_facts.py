@@ -6,7 +6,6 @@ import hashlib
 import math
 import os
 from collections import Counter
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
@@ -16,6 +15,7 @@ from halfbyte.families.from_gguf import config_from_gguf
 from halfbyte.families.model_card import ModelCard
 from halfbyte.gguf.file import GGUFFile
 from halfbyte.gguf.split import model_file
+from halfbyte.lazy_dataclass import dataclass
 from halfbyte.models import catalogue
 from halfbyte.prompt.encoder import PromptEncoder
 from halfbyte.prompt.thinking import marks_of

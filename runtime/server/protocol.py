@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
+from halfbyte.lazy_dataclass import dataclass
 from halfbyte.server.exchange import Exchange
 from halfbyte.server.fault import Fault
 from halfbyte.server.fields import Fields

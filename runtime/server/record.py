@@ -5,8 +5,10 @@ from __future__ import annotations
 import re
 import time
 import uuid
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
+
+from halfbyte.lazy_dataclass import dataclass
 
 _OF_CLIENTS = re.compile(r"[A-Za-z0-9._-]{1,64}")
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import Literal
+
+from halfbyte.lazy_dataclass import dataclass
 
 LogFormat = Literal["text", "json", "off"]
 MetricsAccess = Literal["key", "open", "off"]

@@ -9,7 +9,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 from functools import cached_property
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -20,6 +19,7 @@ from halfbyte.errors import ModelFileError, TokenizerError, UnsupportedModelErro
 from halfbyte.tokenizer import long_texts
 from halfbyte.tokenizer.known_parts import KnownParts
 from halfbyte.tokenizer.normalization import Normalizer
+from halfbyte.tokenizer.piece_index import JoinedPieces
 from halfbyte.tokenizer.pretokenizers import (
     BEGINS_WITH_BOS,
     PRE_TOKENIZERS,
@@ -168,19 +168,21 @@ class ByteLevelBackend:
         except UnicodeEncodeError:  # not spelled in the alphabet: an added token, plain text
             return piece
 
-    def all_bytes(self, pieces: list[bytes], types: list[int]) -> list[bytes]:
+    def all_bytes(self, pieces: list[bytes], types: list[int]) -> JoinedPieces:
         """The text bytes of all pieces."""
         codes = np.frombuffer("".join(self._pieces).encode("utf-32-le"), np.uint32)
         spelled = _BYTE_OF[np.minimum(codes, len(_BYTE_OF) - 1)]
-        texts = spelled.astype(np.uint8).tobytes()
-        ends = np.fromiter(map(len, self._pieces), np.int64).cumsum()
-        places = [0, *ends.tolist()]
-        found = [texts[begin:end] for begin, end in pairwise(places)]
+        text = spelled.astype(np.uint8).tobytes()
+        lengths = np.fromiter(map(len, self._pieces), np.int64, len(self._pieces))
+        ends = lengths.cumsum()
         others = set(np.searchsorted(ends, np.flatnonzero(spelled < 0), side="right").tolist())
         others.update(i for i, type_id in enumerate(types) if type_id == USER_DEFINED)
-        for i in others:
-            found[i] = self.piece_bytes(pieces[i], types[i])
-        return found
+        parts, done = list[bytes](), 0
+        for i in sorted(others):
+            parts += text[done : ends[i] - lengths[i]], self.piece_bytes(pieces[i], types[i])
+            done = int(ends[i])
+            lengths[i] = len(parts[-1])
+        return JoinedPieces(b"".join([*parts, text[done:]]), lengths)
 
 
 def cutter(patterns: Iterable[str]) -> Any:

@@ -13,12 +13,12 @@ parts: runs of one character, and texts that are found before anything is merged
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
 from typing import Any
 
 from halfbyte.errors import ConversionError
+from halfbyte.lazy_dataclass import dataclass
 from halfbyte.tokenizer.json_parts import (
     added_tokens,
     check_space_decoder,

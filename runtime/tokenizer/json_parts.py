@@ -7,11 +7,12 @@ character is unknown where all bytes are known; how offsets are trimmed.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import Any
 
 from halfbyte.errors import ConversionError
+from halfbyte.lazy_dataclass import dataclass
 
 _PARTS = (
     "version", "truncation", "padding", "added_tokens", "normalizer", "pre_tokenizer",

@@ -7,6 +7,7 @@ through fewer pieces, so that nothing has to be sorted before the first one is a
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,16 +15,33 @@ from numpy.typing import NDArray
 _Places = NDArray[np.int64]
 
 
-class PieceIndex:
-    """Tokens, given as their bytes and ids."""
+class JoinedPieces(NamedTuple):
+    """Pieces one behind another, and the length of each: int64 (n,)."""
 
-    def __init__(self, pieces: Sequence[bytes], ids: Sequence[int]) -> None:
-        self._pieces = pieces
+    text: bytes
+    lengths: NDArray[np.int64]
+
+    @classmethod
+    def of(cls, pieces: Sequence[bytes]) -> JoinedPieces:
+        """Of a list."""
+        return cls(b"".join(pieces), np.fromiter(map(len, pieces), np.int64, len(pieces)))
+
+
+class PieceIndex:
+    """Tokens, some of a vocabulary.
+
+    Args:
+        pieces: the bytes of all its tokens.
+        ids: those that count.
+    """
+
+    def __init__(self, pieces: JoinedPieces, ids: Sequence[int]) -> None:
         self._ids = np.array(ids, np.int64)
-        self._lengths = np.fromiter(map(len, pieces), np.int64, len(pieces))
-        self._starts = np.cumsum(self._lengths) - self._lengths
+        self._lengths = pieces.lengths[self._ids]
+        self._starts = (np.cumsum(pieces.lengths) - pieces.lengths)[self._ids]
         rest = bytes(int(self._lengths.max(initial=0)) + 1)  # behind the last, looked at in vain
-        self._bytes = np.frombuffer(b"".join([*pieces, rest]), np.uint8)
+        self._text = pieces.text + rest
+        self._bytes = np.frombuffer(self._text, np.uint8)
         self._by_first: dict[int, _Places] = {}
         self._containing: dict[bytes, list[tuple[bytes, int]]] = {}
 
@@ -43,8 +61,7 @@ class PieceIndex:
         """(bytes, id) of the tokens that `text` is a part of, in the order of their bytes."""
         found = self._containing.get(text)
         if found is None:
-            pairs = zip(self._pieces, self._ids.tolist(), strict=True)
-            found = sorted(pair for pair in pairs if text in pair[0])
+            found = sorted(pair for pair in self._pairs() if text in pair[0])
             self._containing[text] = found
         return found
 
@@ -56,13 +73,18 @@ class PieceIndex:
                 yield i, n
             places = self._going_on(places, n, text[n])
 
+    def _pairs(self) -> Iterator[tuple[bytes, int]]:
+        """(bytes, id) of each."""
+        places = zip(self._starts.tolist(), self._lengths.tolist(), self._ids.tolist(), strict=True)
+        return ((self._text[start : start + n], i) for start, n, i in places)
+
     def _beginning(self, text: bytes) -> _Places:
         """Where the pieces stand that begin with `text`."""
         if not text:
-            return np.arange(len(self._pieces))
+            return np.arange(len(self._ids))
         places = self._by_first.get(text[0])
         if places is None:
-            everywhere = np.arange(len(self._pieces))
+            everywhere = np.arange(len(self._ids))
             places = self._by_first[text[0]] = self._going_on(everywhere, 0, text[0])
         for n in range(1, len(text)):
             places = self._going_on(places, n, text[n])

@@ -16,6 +16,7 @@ from halfbyte.errors import ModelFileError
 from halfbyte.tokenizer import long_texts
 from halfbyte.tokenizer.bpe import merge_pairs
 from halfbyte.tokenizer.known_parts import KnownParts
+from halfbyte.tokenizer.piece_index import JoinedPieces
 from halfbyte.tokenizer.pretokenizers import BEGINS_WITH_BOS, PLAIN
 from halfbyte.tokenizer.vocabulary import BYTE, CONTROL, USER_DEFINED, Vocabulary, piece_texts
 
@@ -75,9 +76,11 @@ class PlainBackend:
         is_text = self._spells_spaces and type_id != USER_DEFINED
         return piece.replace(_SPACE.encode(), b" ") if is_text else piece
 
-    def all_bytes(self, pieces: list[bytes], types: list[int]) -> list[bytes]:
+    def all_bytes(self, pieces: list[bytes], types: list[int]) -> JoinedPieces:
         """The text bytes of all pieces."""
-        return [self.piece_bytes(*item) for item in zip(pieces, types, strict=True)]
+        return JoinedPieces.of(
+            [self.piece_bytes(*item) for item in zip(pieces, types, strict=True)]
+        )
 
     def _check_lines(self, ids: dict[str, int]) -> None:
         """Newlines that are a piece must merge into it, as llama.cpp takes the piece."""

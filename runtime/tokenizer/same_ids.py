@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import gc
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
 from halfbyte.errors import RequestError
+from halfbyte.gguf.file import GGUFFile
 from halfbyte.tokenizer.tokenizer import Tokenizer
 from halfbyte.tokenizer.vocabulary import UNUSED
 
@@ -49,3 +54,30 @@ def _spelling(tokenizer: Tokenizer, token: int) -> tuple[str, bytes, int]:
 
 def _is_padding(tokenizer: Tokenizer, token: int) -> bool:
     return tokenizer.vocabulary.types[token] == UNUSED
+
+
+def tokenizer_of(files: Sequence[GGUFFile]) -> Tokenizer:
+    """The tokenizer of a model's file, the first one; those that guess for it have the same tokens.
+
+    Raises:
+        RequestError: they have others. ModelFileError, UnsupportedModelError: as from_gguf.
+    """
+    with _no_collections():
+        own, *others = [Tokenizer.from_gguf(file) for file in files]
+    for other in others:
+        check_same_ids(own, other, "draft")
+    return own
+
+
+@contextmanager
+def _no_collections() -> Iterator[None]:
+    """Garbage is left lying: a vocabulary is many small objects, which are looked through again and
+    again as they are made, and none of them is garbage.
+    """
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()

@@ -13,6 +13,7 @@ from sentencepiece import sentencepiece_model_pb2 as spm
 from halfbyte.errors import ModelFileError
 from halfbyte.tokenizer import long_texts
 from halfbyte.tokenizer.known_parts import KnownParts
+from halfbyte.tokenizer.piece_index import JoinedPieces
 from halfbyte.tokenizer.sentencepiece_file import RULES, charsmap
 from halfbyte.tokenizer.token_flags import TokenFlags
 from halfbyte.tokenizer.vocabulary import (
@@ -150,9 +151,11 @@ class SentencePieceBackend:
             return " \u2047 ".encode() if is_it else b""  # sentencepiece's own surface of it
         return piece.replace(_SPACE.encode(), b" ")
 
-    def all_bytes(self, pieces: list[bytes], types: list[int]) -> list[bytes]:
+    def all_bytes(self, pieces: list[bytes], types: list[int]) -> JoinedPieces:
         """The text bytes of all pieces."""
-        return [self.piece_bytes(*item) for item in zip(pieces, types, strict=True)]
+        return JoinedPieces.of(
+            [self.piece_bytes(*item) for item in zip(pieces, types, strict=True)]
+        )
 
     @cached_property
     def _boundary(self) -> re.Pattern[str]:

@@ -24,7 +24,7 @@ from halfbyte.file_warnings import warn_about
 from halfbyte.gguf.file import GGUFFile
 from halfbyte.import_lock import importing, let_forks_wait
 from halfbyte.tokenizer.markers import marker_ids
-from halfbyte.tokenizer.piece_index import PieceIndex
+from halfbyte.tokenizer.piece_index import JoinedPieces, PieceIndex
 from halfbyte.tokenizer.token_flags import TokenFlags, checked_spans
 from halfbyte.tokenizer.vocabulary import (
     CONTROL,
@@ -58,7 +58,7 @@ class Backend(Protocol):
     def piece_bytes(self, piece: bytes, type_id: int) -> bytes:
         """The text bytes that a piece stands for."""
 
-    def all_bytes(self, pieces: list[bytes], types: list[int]) -> list[bytes]:
+    def all_bytes(self, pieces: list[bytes], types: list[int]) -> JoinedPieces:
         """The text bytes of all pieces."""
 
 
@@ -261,8 +261,8 @@ class Tokenizer:
     @cached_property
     def piece_index(self) -> PieceIndex:
         """The tokens that stand for text, by their bytes."""
-        texts = self._backend.all_bytes(self.vocabulary.pieces, self.vocabulary.types)
-        return PieceIndex([texts[i] for i in self.text_ids], self.text_ids)
+        pieces = self._backend.all_bytes(self.vocabulary.pieces, self.vocabulary.types)
+        return PieceIndex(pieces, self.text_ids)
 
     @cached_property
     def _special_texts(self) -> dict[str, int]:

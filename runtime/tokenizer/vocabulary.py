@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 
 import numpy as np
 
 from halfbyte.errors import ModelFileError
 from halfbyte.file_warnings import warn_about
 from halfbyte.gguf.metadata import Metadata
+from halfbyte.lazy_dataclass import dataclass
 from halfbyte.tokenizer.harmony_texts import CALL, END, RETURN
 
 log = logging.getLogger(__name__)

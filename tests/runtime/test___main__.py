@@ -53,3 +53,13 @@ def test_another_ctrl_c_while_the_first_is_told() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (130, "")
+
+
+def test_what_a_start_makes_is_not_looked_through_for_garbage() -> None:
+    code = (
+        "import gc, halfbyte.cli\n"
+        "halfbyte.cli.main = lambda begin: print(gc.isenabled(), gc.get_threshold()[0])\n"
+        "from halfbyte.__main__ import main; main()"
+    )
+    out = subprocess.check_output([sys.executable, "-c", code], text=True)
+    assert out == "True 100000\n"

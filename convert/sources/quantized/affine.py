@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +18,7 @@ from numpy.typing import NDArray
 from halfbyte.converting.sources.safetensors_file import StoredTensor
 from halfbyte.kernels.formats.block_format import BlockFormat
 from halfbyte.kernels.formats.small import Q4_0, Q4_1, Q8_0
+from halfbyte.lazy_dataclass import dataclass
 
 F32 = NDArray[np.float32]
 Codes = NDArray[np.uint8]

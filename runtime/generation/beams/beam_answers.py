@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from halfbyte.errors import RequestError
@@ -20,6 +20,7 @@ from halfbyte.generation.recorder import Recording
 from halfbyte.generation.records import Records
 from halfbyte.generation.rules.rule import ForkingRule
 from halfbyte.generation.shown_text import ShownText
+from halfbyte.lazy_dataclass import dataclass
 from halfbyte.tokenizer import Tokenizer
 from halfbyte.tokenizer.detokenizer import StreamDetokenizer
 

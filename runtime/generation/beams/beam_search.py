@@ -7,13 +7,13 @@ Source: transformers 5, generation/utils.py, GenerationMixin._beam_search.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
 
 from halfbyte.generation.beams.beams import Beams
 from halfbyte.generation.sampler import F64, top_k_indices
+from halfbyte.lazy_dataclass import dataclass
 
 Path = tuple[int, ...]
 EndsText = Callable[[Path], bool]

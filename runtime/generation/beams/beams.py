@@ -5,11 +5,12 @@ from __future__ import annotations
 import math
 import numbers
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from typing import Any, Literal
 
 from halfbyte.call_arguments import is_whole, literal
 from halfbyte.errors import RequestError
+from halfbyte.lazy_dataclass import dataclass
 
 MAX_BEAMS = 64
 

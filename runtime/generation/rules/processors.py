@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -12,6 +11,7 @@ import numpy as np
 from halfbyte.call_arguments import literal
 from halfbyte.errors import RequestError
 from halfbyte.generation.sampler import F32, I64
+from halfbyte.lazy_dataclass import dataclass
 
 NAME = "logits_processor"
 Processor = Callable[[I64, F32], Any]

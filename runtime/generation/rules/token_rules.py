@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import numbers
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from halfbyte.call_arguments import is_whole, literal
@@ -15,6 +14,7 @@ from halfbyte.generation.rules.bad_words import BadWords
 from halfbyte.generation.rules.logit_bias import LogitBias
 from halfbyte.generation.rules.min_tokens import MinTokens
 from halfbyte.generation.rules.rule import ForkingRule
+from halfbyte.lazy_dataclass import dataclass
 from halfbyte.tokenizer import Tokenizer
 from halfbyte.tokenizer.tokenizer import check_text
 

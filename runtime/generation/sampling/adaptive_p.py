@@ -5,11 +5,10 @@ Source: llama.cpp, llama_sampler_adaptive_p (pull request 17927), for the consta
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 
 from halfbyte.generation.sampler import F64
+from halfbyte.lazy_dataclass import dataclass
 
 _WIDTH, _PEAK, _SHARPNESS = 0.3, 5.0, 10.0
 

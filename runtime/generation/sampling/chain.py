@@ -8,7 +8,6 @@ a text that was taken back (respelling.py) are chosen as the plain sampler choos
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +21,7 @@ from halfbyte.generation.sampling.adaptive_p import Average, preferring
 from halfbyte.generation.sampling.infill_sampler import infill_indices
 from halfbyte.generation.sampling.remaining import Remaining
 from halfbyte.generation.sampling.token_log import TokenLog
+from halfbyte.lazy_dataclass import dataclass
 from halfbyte.tokenizer import Tokenizer
 
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from halfbyte.engine.buffers import MAX_BATCH
 from halfbyte.engine.engine import Span, StepAborted
@@ -25,6 +25,7 @@ from halfbyte.generation.speculation.credit import Credit
 from halfbyte.generation.speculation.draft_model import FULL_ROWS, DraftModel, Shadow, Wish
 from halfbyte.generation.speculation.drafter import Draft
 from halfbyte.generation.speculation.planned import GAIN, Planned
+from halfbyte.lazy_dataclass import dataclass
 
 log = logging.getLogger(__name__)
 

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -29,6 +29,7 @@ from halfbyte.generation.speculation.drafter import Draft
 from halfbyte.generation.speculation.step_costs import StepCosts
 from halfbyte.generation.speculation.sureness import Sureness
 from halfbyte.kernels.layouts.kv_pages import PAGE
+from halfbyte.lazy_dataclass import dataclass
 
 if TYPE_CHECKING:
     from halfbyte.generation.continuation import Continuation

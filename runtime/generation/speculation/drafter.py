@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from halfbyte.generation.speculation.credit import Credit
 from halfbyte.generation.speculation.follower import Context, Follower, PredictionFollower
 from halfbyte.generation.speculation.hit_rates import HitRates
 from halfbyte.generation.speculation.ngram_index import GAP, NgramIndex
 from halfbyte.generation.speculation.pool import Pool
+from halfbyte.lazy_dataclass import dataclass
 
 _N_INDEXED = 1024  # ids of a prompt that a step indexes at most: less than a millisecond
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from halfbyte.generation.speculation.step_costs import StepCosts
+from halfbyte.lazy_dataclass import dataclass
 
 GAIN = 1.03  # by how much a draft has to be faster to be tried: it costs more than its rows
 # Rows of a step that are tried: of few each, then such as fill the kernels' tiles.

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import lru_cache
 
 from halfbyte.generation.syntax.python_lines import (
@@ -22,6 +21,7 @@ from halfbyte.generation.syntax.python_lines import (
     whole_lines,
 )
 from halfbyte.generation.syntax.python_parser import can_go_on, parses, tree_of
+from halfbyte.lazy_dataclass import dataclass
 
 _MOST_TRIES = 8  # places at the margin, on either side
 _MOST_PARSED = 1_000_000  # characters, for something that may stand in the cursor's place

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from halfbyte.call_arguments import check_choice
@@ -13,6 +12,7 @@ from halfbyte.generation.shown_text import ShownText
 from halfbyte.generation.syntax.code_text import CodeText
 from halfbyte.generation.syntax.python_middle import PythonMiddle
 from halfbyte.generation.syntax.python_scope import PythonScope
+from halfbyte.lazy_dataclass import dataclass
 
 log = logging.getLogger(__name__)
 

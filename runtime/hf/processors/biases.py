@@ -7,11 +7,11 @@ SuppressTokensLogitsProcessor, SuppressTokensAtBeginLogitsProcessor, InfNanRemov
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
 from halfbyte.generation.sampler import F32, I64
+from halfbyte.lazy_dataclass import dataclass
 
 Words = Mapping[tuple[int, ...], float]
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -17,6 +16,7 @@ from halfbyte.call_arguments import literal
 from halfbyte.errors import RequestError
 from halfbyte.generation.sampler import F32, I64
 from halfbyte.hf import array_kinds
+from halfbyte.lazy_dataclass import dataclass
 
 
 @dataclass(frozen=True, slots=True)

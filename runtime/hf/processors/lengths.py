@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
 from halfbyte.generation.sampler import F32, I64
+from halfbyte.lazy_dataclass import dataclass
 
 _MOST = 60.0  # of a factor's logarithm: the scores stay finite
 

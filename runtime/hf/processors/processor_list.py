@@ -6,7 +6,6 @@ Source: transformers 5.23, generation/utils.py, GenerationMixin._get_logits_proc
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 import numpy as np
 
@@ -15,6 +14,7 @@ from halfbyte.generation.sampler import F32, I64
 from halfbyte.hf.generation_config import GenerationConfig
 from halfbyte.hf.processors import biases, callers_own, lengths, repetitions
 from halfbyte.hf.processors.processing import Function
+from halfbyte.lazy_dataclass import dataclass
 
 _WITH_IDS = ("suppress_tokens", "begin_suppress_tokens", "forced_eos_token_id", "bad_words_ids",
              "sequence_bias", "forced_bos_token_id")  # fmt: skip

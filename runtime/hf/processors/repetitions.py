@@ -5,11 +5,10 @@ Source: transformers, RepetitionPenaltyLogitsProcessor, NoRepeatNGramLogitsProce
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 
 from halfbyte.generation.sampler import F32, I64
+from halfbyte.lazy_dataclass import dataclass
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
+from halfbyte.lazy_dataclass import dataclass
 from halfbyte.prompt.edit.text_view import TextView, n_common, with_lf
 
 

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
 
 from halfbyte.errors import ContextLengthError
+from halfbyte.lazy_dataclass import dataclass
 from halfbyte.prompt.edit.edit_format import EditFormat
 from halfbyte.prompt.edit.marked_text import Marker, encode_pieces
 from halfbyte.results import Result

@@ -5,9 +5,9 @@ Inside a line it is the rest of this line; where nothing follows in the line, of
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import ClassVar
 
+from halfbyte.lazy_dataclass import dataclass
 from halfbyte.prompt.edit.edit_format import Layout
 from halfbyte.prompt.edit.edit_request import EditRequest
 from halfbyte.prompt.edit.text_view import TextView, with_lf

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from halfbyte.call_arguments import check_choice
 from halfbyte.errors import ContextLengthError, RequestError, UnsupportedModelError
+from halfbyte.lazy_dataclass import dataclass
 from halfbyte.prompt.edit import cursor_infill
 from halfbyte.prompt.edit.change import Change, change_of, no_change
 from halfbyte.prompt.edit.client_prompt import ClientPrompt, client_prompt

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import ClassVar
 
+from halfbyte.lazy_dataclass import dataclass
 from halfbyte.prompt.edit.edit_request import EditRequest
 from halfbyte.prompt.edit.prompt_blocks import Block
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 
 from halfbyte.call_arguments import check_flag, check_path, is_whole
 from halfbyte.errors import RequestError
+from halfbyte.lazy_dataclass import dataclass
 from halfbyte.prompt.edit.text_view import TextView
 from halfbyte.prompt.positions import LINE_END, offset_of
 from halfbyte.tokenizer.tokenizer import check_text

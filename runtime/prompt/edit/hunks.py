@@ -6,9 +6,9 @@ Source: the unified format of diff and git.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from difflib import SequenceMatcher
 
+from halfbyte.lazy_dataclass import dataclass
 from halfbyte.prompt.edit.edit_request import PastEdit
 from halfbyte.prompt.edit.text_view import n_common, with_lf
 

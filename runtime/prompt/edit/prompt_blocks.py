@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
+from halfbyte.lazy_dataclass import dataclass
 from halfbyte.prompt.edit.marked_text import encode_pieces, n_tokens
 from halfbyte.tokenizer import Tokenizer
 

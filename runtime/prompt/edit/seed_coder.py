@@ -10,8 +10,8 @@ Sources: Zed's crate zeta_prompt, seed_coder.rs and excerpt_ranges.rs; the repor
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
+from halfbyte.lazy_dataclass import dataclass
 from halfbyte.prompt.edit.edit_request import EditRequest, PastEdit
 from halfbyte.prompt.edit.hunks import hunks_of
 from halfbyte.prompt.edit.marked_text import Marker

@@ -11,8 +11,8 @@ the first window; for all else the client cursortab.nvim, server/provider/sweep.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 
+from halfbyte.lazy_dataclass import dataclass
 from halfbyte.prompt.edit.edit_format import EditFormat, Layout, rest_of
 from halfbyte.prompt.edit.edit_request import Diagnostic, EditRequest
 from halfbyte.prompt.edit.hunks import Hunk, hunks_of

@@ -9,10 +9,10 @@ from __future__ import annotations
 import re
 from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from itertools import takewhile
 
+from halfbyte.lazy_dataclass import dataclass
 from halfbyte.prompt.positions import BOM, LINE_END
 
 _CRLF = re.compile(r"\r\n")

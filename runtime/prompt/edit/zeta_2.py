@@ -8,8 +8,7 @@ Source: Zed's crate zeta_prompt, format V0211SeedCoder.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
+from halfbyte.lazy_dataclass import dataclass
 from halfbyte.prompt.edit import seed_coder
 from halfbyte.prompt.edit.edit_format import EditFormat, Layout, rest_of
 from halfbyte.prompt.edit.edit_request import EditRequest

@@ -9,9 +9,9 @@ Source: Zed's crate zeta_prompt, format V0318SeedMultiRegions.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from itertools import pairwise
 
+from halfbyte.lazy_dataclass import dataclass
 from halfbyte.prompt.edit import seed_coder
 from halfbyte.prompt.edit.edit_format import EditFormat, Layout, UnreadableAnswerError, rest_of
 from halfbyte.prompt.edit.edit_request import EditRequest

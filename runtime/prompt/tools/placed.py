@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 from halfbyte.errors import UnsupportedModelError
+from halfbyte.lazy_dataclass import dataclass
 from halfbyte.prompt.messages import Message
 from halfbyte.prompt.tools.call_format import Call, CallFormat
 from halfbyte.prompt.tools.formats import GENERIC, format_of

@@ -6,11 +6,11 @@ import json
 import math
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from halfbyte.call_arguments import check_flag
 from halfbyte.errors import RequestError
+from halfbyte.lazy_dataclass import dataclass
 
 CHOICES = ("auto", "none", "required")
 _NAME = re.compile(r"[A-Za-z0-9_.-]{1,128}")

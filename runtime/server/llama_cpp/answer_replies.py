@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Coroutine, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, TypeVar
 
+from halfbyte.lazy_dataclass import dataclass
 from halfbyte.server.ask import Ask
 from halfbyte.server.exchange import Answer, Exchange
 from halfbyte.server.fault import fault_of

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from halfbyte.generation.completion import Completion
 from halfbyte.generation.probabilities import TokenLogprob, TopToken
+from halfbyte.lazy_dataclass import dataclass
 from halfbyte.server.exchange import Answer
 from halfbyte.server.llama_cpp.request_schema import GenerationFields
 from halfbyte.server.reply import dumps

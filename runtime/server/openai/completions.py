@@ -8,11 +8,11 @@ asked for. Of several prompts, answer j to prompt i is choice i * n + j.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from halfbyte.generation.completion import Completion
 from halfbyte.generation.probabilities import TokenLogprob
+from halfbyte.lazy_dataclass import dataclass
 from halfbyte.server.ask import Ask
 from halfbyte.server.exchange import Answer, Exchange
 from halfbyte.server.fault import Fault, fault_of, refused

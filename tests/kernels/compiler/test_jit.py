@@ -15,7 +15,7 @@ from types import ModuleType
 import numpy as np
 import pytest
 
-from halfbyte.kernels.compiler import code_files, jit, target
+from halfbyte.kernels.compiler import code_files, jit, machine_code, target
 from halfbyte.kernels.compiler.jit import Kernel
 from halfbyte.kernels.vectors.scalars import put_i32
 from tests.kernels.checked import CHECKED
@@ -325,6 +325,18 @@ def test_kernels_of_different_processes_do_not_mix(run_python: RunPython, tmp_pa
     for given in (*names, ",".join(names)):
         out = run_python(PACK, target.current().name, tmp_path / "cache", given)
         assert out == "".join(f"{name} True\n" for name in given.split(","))
+
+
+def test_machine_code_of_one_name_does_not_mix() -> None:
+    def other(out):
+        put_i32(out, np.int32(7))
+
+    found = []
+    for kernel in (_fresh("test_twins"), Kernel(other, "test_twins")):
+        code = kernel.new_code()
+        kernel._address = machine_code.load(code.machine_code, code.entry)
+        found.append(kernel)
+    assert [_answer(kernel) for kernel in found] == [42, 7]
 
 
 def test_a_helper_within_a_function_needs_a_name_of_its_own() -> None:

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from halfbyte.tokenizer import Tokenizer
-from halfbyte.tokenizer.piece_index import PieceIndex
+from halfbyte.tokenizer.piece_index import JoinedPieces, PieceIndex
 
 # Few values, the highest byte among them, so that pieces share beginnings and repeat.
 BYTES = st.lists(st.sampled_from([0, 1, 97, 254, 255]), max_size=5).map(bytes)
@@ -16,6 +16,14 @@ PIECES = st.lists(BYTES, max_size=12)
 def pairs(pieces: list[bytes]) -> list[tuple[bytes, int]]:
     """With ids that are in no order."""
     return [(piece, (7 * i + 3) % 101) for i, piece in enumerate(pieces)]
+
+
+def index_of(tokens: list[tuple[bytes, int]]) -> PieceIndex:
+    """Of these tokens; the vocabulary's others do not count."""
+    vocabulary = [b"a"] * 101
+    for piece, i in tokens:
+        vocabulary[i] = piece
+    return PieceIndex(JoinedPieces.of(vocabulary), [i for _, i in tokens])
 
 
 def extends(pieces: list[bytes], text: bytes) -> bool:
@@ -33,7 +41,7 @@ def prefixes_of(pieces: list[tuple[bytes, int]], text: bytes) -> list[tuple[int,
 @settings(max_examples=300)
 @given(PIECES, BYTES.filter(bool))
 def test_any_pieces_and_any_text(pieces: list[bytes], text: bytes) -> None:
-    index = PieceIndex(pieces, [i for _, i in pairs(pieces)])
+    index = index_of(pairs(pieces))
     assert index.extends(text) == extends(pieces, text)
     got = index.beginning_with(text)
     assert got.tolist() == beginning_with(pairs(pieces), text) and got.dtype == "int64"
@@ -41,14 +49,14 @@ def test_any_pieces_and_any_text(pieces: list[bytes], text: bytes) -> None:
 
 
 def test_no_pieces() -> None:
-    index = PieceIndex([], [])
+    index = index_of([])
     assert not index.extends(b"a")
     assert index.beginning_with(b"a").tolist() == []
     assert list(index.prefixes_of(b"ab")) == []
 
 
 def test_a_piece_does_not_extend_itself() -> None:
-    index = PieceIndex([b"a", b"a", b"b"], [5, 3, 4])
+    index = index_of([(b"a", 5), (b"a", 3), (b"b", 4)])
     assert not index.extends(b"a")
     assert index.beginning_with(b"a").tolist() == [3, 5]
     assert list(index.prefixes_of(b"a")) == []
