@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -124,6 +125,17 @@ def test_a_place_that_goes_takes_what_nobody_else_needs() -> None:
         cache.max_nbytes = n_left * PAGE_SIZE
         cache.put(ids(2, 1), grow(empty(cache.pool), ids(2, 1)))
         assert cache.nbytes == cache.pool.nbytes <= cache.max_nbytes
+
+
+def test_a_place_that_needs_nothing_can_be_compared() -> None:
+    """A window of 1: the position behind a full page sees nothing of it."""
+    cache, tokens = PrefixCache(PagePool(replace(WINDOWED, window=1)), PLENTY), ids(1, 400)
+    sequence = empty(cache.pool)
+    while sequence.n_past < len(tokens):
+        cache.put(tokens, grow(sequence, tokens[sequence.n_past :][:PAGE]))
+    cache.max_nbytes = 3 * PAGE_SIZE
+    cache.put(tokens, sequence)
+    assert cache.nbytes <= cache.max_nbytes
 
 
 def test_a_hit_notes_where_it_was() -> None:
