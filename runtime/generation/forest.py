@@ -57,6 +57,8 @@ class Forest:
         if replaced is not None:
             self.nbytes -= replaced.nbytes
             self.leaves.discard(replaced)
+            if replaced is self.wanted:  # what is not in the tree is held by nobody
+                self.wanted = node
         return node
 
     def have_window(self, node: Node, window: Page) -> None:
@@ -88,6 +90,8 @@ class Forest:
         parent.remove(leaf)
         self.leaves.discard(leaf)
         self.nbytes -= leaf.nbytes
+        if leaf is self.wanted:
+            self.wanted = None
         if not parent.children:
             if isinstance(parent, Node):
                 self.leaves.add(parent)
