@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from halfbyte.engine.page_pool import PagePool
 from halfbyte.engine.sequence import Sequence
 from halfbyte.generation import windows
+from halfbyte.generation.leaving import LeavingWindow
 from halfbyte.generation.prefix_cache import PrefixCache
 from halfbyte.generation.radix_tree import Node, packed
 from halfbyte.kernels.layouts.kv_pages import PAGE
@@ -136,6 +137,24 @@ def test_a_place_that_needs_nothing_can_be_compared() -> None:
     cache.max_nbytes = 3 * PAGE_SIZE
     cache.put(tokens, sequence)
     assert cache.nbytes <= cache.max_nbytes
+
+
+def test_all_that_a_place_needs_leaves_for_the_disk_with_it() -> None:
+    """Also what another place keeps, which goes later and is not kept on the disk."""
+    cache, tokens, told = new_cache(), ids(1, 1000), set[str]()
+    cache.tell_drops(lambda leaving: told.add(leaving.name))
+    sequence = grow(empty(cache.pool), tokens[:300])
+    cache.put(tokens, sequence, is_likely=True)
+    cache.put(tokens, grow(sequence, tokens[300:380]))
+    cache.put(tokens, grow(sequence, tokens[380:]))
+    del sequence
+    path = sorted(cache.nodes(), key=lambda node: node.end)
+    path[2].snapshots[380].n_uses = 1000
+    needed = {LeavingWindow.of(node).name for node in windows.seen(path[2], 300, WINDOWED)}
+    cache.max_nbytes = cache.nbytes - 4 * PAGE_SIZE  # three that nobody needs, and the first
+    cache.put(ids(2, 1), empty(cache.pool))
+    cache.put(tokens, cache.match(tokens).sequence)
+    assert list(path[2].snapshots) == [380] and len(needed) == 3 and needed <= told
 
 
 def test_a_hit_notes_where_it_was() -> None:
