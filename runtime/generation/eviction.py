@@ -71,8 +71,10 @@ def evict_windows(forest: Forest, layout: WindowedLayout, is_enough: Enough) -> 
         forest.drop_snapshot(node, n)
         for one in windows.seen(node, n, layout):
             needing[id(one)] -= 1
+            if is_lasting:  # it may stay for others, which need not last
+                forest.tell_window(one)
             if not needing[id(one)]:
-                forest.drop_window(one, is_told=is_lasting)
+                forest.drop_window(one)
 
     _drop_places(forest, is_enough, value_of, drop)
 
@@ -82,7 +84,7 @@ def _drop_spare_windows(forest: Forest, is_enough: Enough, needing: Counter[int]
     for node in sorted(spare, key=lambda node: value(node, forest.now)):
         if is_enough():
             return
-        forest.drop_window(node, is_told=False)
+        forest.drop_window(node)
 
 
 def _drop_places(

@@ -57,6 +57,8 @@ class Forest:
         if replaced is not None:
             self.nbytes -= replaced.nbytes
             self.leaves.discard(replaced)
+            if replaced is self.wanted:  # what is not in the tree is held by nobody
+                self.wanted = node
         return node
 
     def have_window(self, node: Node, window: Page) -> None:
@@ -88,6 +90,8 @@ class Forest:
         parent.remove(leaf)
         self.leaves.discard(leaf)
         self.nbytes -= leaf.nbytes
+        if leaf is self.wanted:
+            self.wanted = None
         if not parent.children:
             if isinstance(parent, Node):
                 self.leaves.add(parent)
@@ -102,14 +106,16 @@ class Forest:
             self.on_drop(LeavingSnapshot.of(node, n))
         self.nbytes -= node.snapshots.pop(n).nbytes
 
-    def drop_window(self, node: Node, *, is_told: bool = True) -> None:
-        """Forget a node's block of layers with a window."""
-        if node.window is None:
-            return
-        if self.on_drop is not None and is_told:
+    def drop_window(self, node: Node) -> None:
+        """Forget a node's block of layers with a window, and tell nobody."""
+        if node.window is not None:
+            self.nbytes -= node.window.data.nbytes
+            node.window = None
+
+    def tell_window(self, node: Node) -> None:
+        """A place goes that is wanted again with a node's block, which may stay for others."""
+        if self.on_drop is not None and node.window is not None:
             self.on_drop(LeavingWindow.of(node))
-        self.nbytes -= node.window.data.nbytes
-        node.window = None
 
     def clear(self) -> None:
         """Forget all, and tell nobody."""

@@ -69,4 +69,5 @@ def snapshot_value(node: Node, n: int, now: int, nbytes: float) -> float:
         nbytes += sum(page.page.data.nbytes for page in snapshots.pages_alone(node))
     elif not kept.is_likely:
         saved *= (behind - n) / (_ON_THE_WAY * behind)
+    nbytes = max(nbytes, 1)  # a place behind a full page needs nothing, where a window is 1 long
     return saved / ((now - kept.used_at + _GRACE) * nbytes)

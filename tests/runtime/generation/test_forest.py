@@ -42,3 +42,13 @@ def test_who_is_told_of_what_goes() -> None:
             forest.keep(node, 1, state, is_likely=False)
         forest.drop(node, is_told=is_told)
     assert [name.rpartition(".")[2] for name in told] == ["state", "page"]
+
+
+def test_what_was_read_for_what_comes_is_held_by_the_tree_alone() -> None:
+    pool, forest = pool_of_states(), Forest()
+    forest.wanted = forest.insert(Root(None), packed([1, 2]), pool.take())
+    grown = forest.insert(forest.roots[None], packed([1, 2, 3]), pool.take())
+    assert pool.nbytes == forest.nbytes == PAGE_SIZE
+    forest.drop(grown)
+    del grown
+    assert pool.nbytes == forest.nbytes == 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 from halfbyte.engine.page_pool import PagePool
 from halfbyte.engine.sequence import Sequence
 from halfbyte.generation import windows
+from halfbyte.generation.leaving import LeavingWindow
 from halfbyte.generation.prefix_cache import PrefixCache
 from halfbyte.generation.radix_tree import Node, packed
 from halfbyte.kernels.layouts.kv_pages import PAGE
@@ -124,6 +126,35 @@ def test_a_place_that_goes_takes_what_nobody_else_needs() -> None:
         cache.max_nbytes = n_left * PAGE_SIZE
         cache.put(ids(2, 1), grow(empty(cache.pool), ids(2, 1)))
         assert cache.nbytes == cache.pool.nbytes <= cache.max_nbytes
+
+
+def test_a_place_that_needs_nothing_can_be_compared() -> None:
+    """A window of 1: the position behind a full page sees nothing of it."""
+    cache, tokens = PrefixCache(PagePool(replace(WINDOWED, window=1)), PLENTY), ids(1, 400)
+    sequence = empty(cache.pool)
+    while sequence.n_past < len(tokens):
+        cache.put(tokens, grow(sequence, tokens[sequence.n_past :][:PAGE]))
+    cache.max_nbytes = 3 * PAGE_SIZE
+    cache.put(tokens, sequence)
+    assert cache.nbytes <= cache.max_nbytes
+
+
+def test_all_that_a_place_needs_leaves_for_the_disk_with_it() -> None:
+    """Also what another place keeps, which goes later and is not kept on the disk."""
+    cache, tokens, told = new_cache(), ids(1, 1000), set[str]()
+    cache.tell_drops(lambda leaving: told.add(leaving.name))
+    sequence = grow(empty(cache.pool), tokens[:300])
+    cache.put(tokens, sequence, is_likely=True)
+    cache.put(tokens, grow(sequence, tokens[300:380]))
+    cache.put(tokens, grow(sequence, tokens[380:]))
+    del sequence
+    path = sorted(cache.nodes(), key=lambda node: node.end)
+    path[2].snapshots[380].n_uses = 1000
+    needed = {LeavingWindow.of(node).name for node in windows.seen(path[2], 300, WINDOWED)}
+    cache.max_nbytes = cache.nbytes - 4 * PAGE_SIZE  # three that nobody needs, and the first
+    cache.put(ids(2, 1), empty(cache.pool))
+    cache.put(tokens, cache.match(tokens).sequence)
+    assert list(path[2].snapshots) == [380] and len(needed) == 3 and needed <= told
 
 
 def test_a_hit_notes_where_it_was() -> None:
