@@ -307,6 +307,8 @@ class PrefixCache:
             self._forest.keep(node, n, None, is_likely=True)
         else:
             kept.n_uses, kept.used_at = kept.n_uses + 1, self._forest.now
+            # Prompts part here then; they may leave a snapshot anywhere behind it.
+            kept.is_likely = kept.is_likely or self.windowed is not None
 
     def _sequence(self, path: list[Node], n: int) -> Sequence:
         """A new sequence with the first positions along a path, or as many as there is memory."""
