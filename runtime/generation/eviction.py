@@ -101,7 +101,7 @@ def _drop_places(
     while heap and not is_enough():
         _, n, _, ref = heapq.heappop(heap)
         node = ref()
-        if node is None or n not in node.snapshots:
+        if node is None or n not in node.snapshots or node is forest.wanted:
             continue
         rank = ranked(node, n)
         if heap and rank > heap[0]:  # its neighbours went, and it is worth more

@@ -206,13 +206,19 @@ class PrefixCache:
     ) -> None:
         """Have a node's block of layers with a window that was read from a file.
 
-        It is needed at position n of `place`, which is noted.
+        It is needed at position n of `place`, which is noted, and of use to nobody before all that
+        it needs is there.
         """
+        assert self.windowed is not None
         self._forest.keep(place, n, None, is_likely=is_likely)
         self._forest.have_window(node, window)
         node.is_window_stored = True
-        self._forest.wanted = None
+        self._forest.wanted = None if windows.is_usable(place, n, self.windowed) else place
         self._bound()
+
+    def want_no_more(self) -> None:
+        """What was read last need not stay for what was to be read behind it: it does not come."""
+        self._forest.wanted = None
 
     def insert_snapshot(self, node: Node, n: int, state: RecurrentState) -> None:
         """Have a snapshot that was read from a file at a position of a node."""
@@ -301,6 +307,8 @@ class PrefixCache:
             self._forest.keep(node, n, None, is_likely=True)
         else:
             kept.n_uses, kept.used_at = kept.n_uses + 1, self._forest.now
+            # Prompts part here then; they may leave a snapshot anywhere behind it.
+            kept.is_likely = kept.is_likely or self.windowed is not None
 
     def _sequence(self, path: list[Node], n: int) -> Sequence:
         """A new sequence with the first positions along a path, or as many as there is memory."""

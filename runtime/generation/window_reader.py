@@ -57,6 +57,7 @@ class WindowReader:
         if self._load_block(data, adapter, n_known):
             return True
         self._asked = None
+        self._cache.want_no_more()
         return False
 
     def _load_block(self, data: bytes, adapter: Hashable, n_known: int) -> bool:

@@ -116,6 +116,21 @@ def test_where_there_is_no_room_loading_ends(tmp_path: Path) -> None:
     assert found(again, [*tokens, 0]).n_reused == 0
 
 
+def test_in_a_full_memory_others_make_room_for_what_is_loaded(tmp_path: Path) -> None:
+    """Block by block: before the last one is there, nobody can go on from it."""
+    cache, tokens = new(tmp_path), ids(1, 2000)
+    remember(cache, tokens)
+    cache.flush()
+    for n_pages in range(24, 34):
+        again = new(tmp_path, n_pages)
+        for seed in range(2, 6):
+            remember(again, ids(seed, 600))
+        again.wait()
+        assert found(again, [*tokens, 0]).n_reused == 2000
+        again.wait()
+        assert again.memory.nbytes == again.pool.nbytes <= n_pages * PAGE_SIZE
+
+
 def test_what_a_file_of_all_holds_is_loaded(tmp_path: Path) -> None:
     path, pool = tmp_path / "file", PagePool(WINDOWED)
     cache, tokens = Cache(tmp_path / "folder", 200, pool=pool), ids(1, 900)

@@ -165,6 +165,15 @@ def test_a_hit_notes_where_it_was() -> None:
     assert node.snapshots[300].is_likely and not node.snapshots[300].nbytes
 
 
+def test_a_hit_at_a_place_on_the_way_makes_it_a_likely_one() -> None:
+    cache, tokens = new_cache(), ids(1, 500)
+    remember(cache, tokens)
+    (node,) = [node for node in cache.nodes() if node.end == 2 * PAGE]
+    assert not node.snapshots[2 * PAGE].is_likely
+    assert cache.match([*tokens[: 2 * PAGE], 1000]).n_reused == 2 * PAGE
+    assert node.snapshots[2 * PAGE].is_likely and node.snapshots[2 * PAGE].n_uses == 2
+
+
 def test_likely_places_are_noted_where_they_are() -> None:
     cache, tokens = new_cache(), ids(1, 500)
     cache.put(tokens, grow(empty(cache.pool), tokens), likely=[5, 128, 129, 400])
