@@ -14,6 +14,7 @@ import pytest
 
 import halfbyte
 from halfbyte import loading
+from halfbyte.engine_options import EngineOptions
 from halfbyte.errors import EngineError, RequestError
 from halfbyte.families.config import ModelConfig, RopeConfig
 from halfbyte.families.registry import family_of
@@ -222,5 +223,6 @@ def test_a_row_that_a_file_has_as_a_vector_is_a_matrix(monkeypatch: pytest.Monke
 
     monkeypatch.setattr(loading.jit, "compile_all", compiled)
     model: Any = SimpleNamespace(config=config, file=SimpleNamespace(tensors=tensors))
-    loading._compile([model], "f16", lambda *progress: None, is_shown=True)
+    how = EngineOptions.of(1, "f16", "int8")
+    loading._compile([model], how, lambda *progress: None, is_shown=True)
     assert {lookup_kernel("F16").name, pack_kernel("F16").name, pack_kernel("F32").name} < {*made}
