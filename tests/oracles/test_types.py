@@ -135,8 +135,9 @@ def test_factors_are_a_part_of_what_is_converted(
     with GGUFFile.open(path) as file:
         rows = file.data(name).reshape(512, -1)
     expected = ggml.dequantize(rows, fmt, 256) * np.float32(0.001)
-    for kind in ("f32", "keep"):
-        halfbyte.convert(path, tmp_path / f"{kind}.gguf", type=kind, measure=False)
+    for kind in ("f32", "keep"):  # what was published so stays so, where "pure" does not say more
+        out, is_pure = tmp_path / f"{kind}.gguf", kind == "f32"
+        halfbyte.convert(path, out, type=kind, measure=False, pure=is_pure)
     with GGUFFile.open(tmp_path / "f32.gguf") as file:
         assert (file.data(name).view(np.float32).reshape(512, 256) == expected).all()
         assert "blk.1.ffn_up.scale" not in file.tensors
