@@ -17,6 +17,7 @@ _HEAD = (
 )
 _LEAST_PROMPT, _LEAST_DECODE, _LEAST_SHARE = 2.0, 1.5, 0.85
 _NAMES = {
+    "qwen3moe-q4_k": "Qwen3 30B-A3B's shape, 8 layers, Q4_K",
     "qwen35moe-q4_0": "Qwen3.5 35B-A3B's shape, 8 layers, Q4_0",
     "lfm2moe-q4_0": "LFM2 8B-A1B's shape, 8 layers, Q4_0",
     "gemma4-q4_0": "Gemma 4 12B's shape, 12 layers, Q4_0",
