@@ -21,7 +21,7 @@ pytestmark = pytest.mark.oracle
 
 ROOT = Path(__file__).resolve().parents[2]
 # max |difference| / max |logit| that is allowed, by type of the file: twice what was measured.
-TOLERANCE = {"f32": 5e-4, "f16": 4e-3, "q8_0": 5e-2, "q4_0": 6e-2}
+TOLERANCE = {"f32": 2e-4, "f16": 4e-3, "q8_0": 5e-2, "q4_0": 6e-2}
 # Prompts for the default model, and how many of 48 greedy tokens must agree. Where that is 32 all
 # 48 did; the others part where the best two tokens are within the rounding of both engines.
 PROMPTS = {
@@ -155,7 +155,10 @@ def test_llama_cpp_runs_converted_files(
     config = (source / "config.json").read_text()
     loosened = 3 if any(one in config for one in ("gelu", "granitemoe", "exaone4")) else 1
     # Gemma 4's scores are not scaled: half-precision keys are felt, in both.
-    loosened = 5 if "gemma4" in config and file_type == "f32" else loosened
+    loosened = 12 if "gemma4" in config and file_type == "f32" else loosened
+    # Of Mixtral's and Granite's half-precision keys this text feels a little more.
+    is_near = any(f'"{kind}"' in config for kind in ("mixtral", "granite"))
+    loosened = 2 if is_near and file_type == "f32" else loosened
     assert usual / size < loosened * TOLERANCE[file_type]
     # Fed llama.cpp's own continuation, each of its choices is ours, or as good within the error.
     chosen = fed[np.arange(len(greedy)), greedy]

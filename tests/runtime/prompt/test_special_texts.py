@@ -92,7 +92,7 @@ def test_innocent_messages_are_read_as_their_own_tokenizer_reads_them(
     expected = made.tokenizer(parses=True).encode(str(text), add_special_tokens=False).ids
     got = tokenizer.encode_rendered(text, text.spans())
     assert got == tokenizer.encode_rendered(text) == expected
-    assert len(steering(tokenizer, got)) >= 3 or name == "macros"
+    assert len(steering(tokenizer, got)) >= {"macros": 0, "ernie": 3}.get(name, 4)
 
 
 @pytest.mark.parametrize("name", TEMPLATES)
