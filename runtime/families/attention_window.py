@@ -51,12 +51,12 @@ def with_window(config: ModelConfig, window: int, sinks: int) -> ModelConfig:
     """
     if not window:
         return config
-    if why := _why_not(config):
+    if why := why_no_window(config):
         raise RequestError("attention_window", expected=f"None: {why}", got=window)
     return replace(config, attention_window=window, attention_sinks=sinks)
 
 
-def _why_not(config: ModelConfig) -> str:
+def why_no_window(config: ModelConfig) -> str:
     """Why a model cannot have one; "" where it can."""
     if family_of(config).learned_positions:
         return f"the model has learned {config.n_ctx_train} positions, and knows no others"
