@@ -10,10 +10,10 @@ from concurrent.futures import Future
 from contextlib import ExitStack
 from contextvars import copy_context
 from pathlib import Path
-from typing import Literal, NoReturn
+from typing import Any, Literal, NoReturn
 
 from halfbyte import settings, system
-from halfbyte.call_arguments import check_progress, is_whole, unknown_argument
+from halfbyte.call_arguments import check_progress, unknown_argument
 from halfbyte.done_beside import done_beside
 from halfbyte.engine.engine import Engine
 from halfbyte.engine.footprint import (
@@ -33,6 +33,7 @@ from halfbyte.engine_options import EngineOptions
 from halfbyte.errors import RequestError
 from halfbyte.families.attention_window import why_no_window, with_window
 from halfbyte.families.config import MAX_CTX, ModelConfig
+from halfbyte.families.context import check_ctx
 from halfbyte.families.from_gguf import config_from_gguf
 from halfbyte.families.left_out import left_out
 from halfbyte.families.model_card import ModelCard
@@ -68,6 +69,8 @@ _ARGUMENTS = (
 _OTHERS = {
     **dict.fromkeys(("n_ctx", "num_ctx", "context_length", "max_model_len"), "it is ctx here"),
     **dict.fromkeys(("n_threads", "num_threads"), "it is threads here"),
+    **dict.fromkeys(("window_length", "sliding_window"), "it is attention_window here"),
+    **dict.fromkeys(("num_sink_tokens", "n_sinks"), "it is attention_sinks here"),
     **dict.fromkeys(("cache_type", "type_k", "type_v"), "it is kv_type here, for both"),
     **dict.fromkeys(("dtype", "torch_dtype"), "weights keep the types of the file"),
     **dict.fromkeys(("draft_model", "assistant_model"), "a model that guesses: it is draft here"),
@@ -104,12 +107,10 @@ def load(
         ctx: context in tokens; default: what the model was trained with, beyond which it warns.
         kv_type: "f16", "f32", "int8" or "int4", how keys and values are stored (docs/caches.md).
         arithmetic: "int8" or "bf16", how weights and activations meet (docs/numerics.md).
-        attention_window: last positions that are seen beside the first attention_sinks (4): an
-            approximation, with which a text has no end but what ctx says (docs/attention-window.md).
-        attention_sinks: see there.
+        attention_window: last positions that are seen, if not all (docs/attention-window.md).
+        attention_sinks: first ones that are seen beside them; default: 4.
         type: what a folder is converted to, see `convert`; default: "q8_0".
-        prompt_cache_bytes: of keys and values remembered in memory, 0 for none; default: as many as
-            the context holds, or 256 MiB, and at most a quarter of the memory that is left.
+        prompt_cache_bytes: of what is remembered in memory, 0: nothing; default: docs/caches.md.
         prompt_cache_dir: a folder for what falls out of memory, found again by later processes.
         prompt_cache_dir_bytes: of all files in it.
         adapter: LoRAs of calls that name none: path, (path, scale), or a list; see load_adapter.
@@ -123,22 +124,35 @@ def load(
         CacheFileError, SettingError: prompt_cache_dir or an environment variable cannot be used.
         EngineError: there is not enough memory, or too few threads can be started.
     """
-    _check_arguments(unknown, progress)
+    adapters = _check_arguments(unknown, progress, adapter)
     how = EngineOptions.of(threads, kv_type, arithmetic, attention_window, attention_sinks)
-    adapters = adapter_paths(adapter)
-    remembered = Remembered.of(prompt_cache_bytes, prompt_cache_dir, prompt_cache_dir_bytes)
-    paths, own = [_file_of(path_or_name, type, progress)], draft is None
+    kept = Remembered.of(prompt_cache_bytes, prompt_cache_dir, prompt_cache_dir_bytes)
+    paths = _paths_of(path_or_name, draft, type, progress)
+    with needed_for(f"loading {paths[0]}"):
+        return _adapted(_guarded(_load, paths, how, ctx, kept, progress, draft is None), adapters)
+
+
+def _paths_of(
+    model: str | os.PathLike[str],
+    draft: str | os.PathLike[str] | Literal[False] | None,
+    type_name: str | None,
+    progress: Progress | None,
+) -> list[Path]:
+    """The files of a model and of one that guesses for it, if one is given."""
+    paths = [_file_of(model, type_name, progress)]
     if draft is not None and draft is not False:
         paths.append(_file_of(draft, None, progress))
-    with needed_for(f"loading {paths[0]}"):
-        model = _guarded(lambda: _load(paths, how, ctx, remembered, progress, own))
-        return _adapted(model, adapters)
+    return paths
 
 
-def _check_arguments(unknown: Mapping[str, object], progress: object) -> None:
+def _check_arguments(
+    unknown: Mapping[str, object], progress: object, adapter: AdapterPaths
+) -> list[tuple[str, float]]:
+    """The adapters that are to be used; nothing else may be unknown."""
     check_progress(progress)
     for argument in unknown:
         raise unknown_argument(argument, _ARGUMENTS, _OTHERS, what="an argument of load")
+    return adapter_paths(adapter)
 
 
 def _adapted(model: Model, adapters: list[tuple[str, float]]) -> Model:
@@ -151,10 +165,10 @@ def _adapted(model: Model, adapters: list[tuple[str, float]]) -> Model:
     return model
 
 
-def _guarded(work: Callable[[], Model]) -> Model:
+def _guarded(work: Callable[..., Model], *given: Any) -> Model:
     """What `work` returns, from a thread that no signal interrupts, with the caller's context."""
     context = copy_context()
-    return uninterrupted(lambda: context.run(work))
+    return uninterrupted(lambda: context.run(work, *given))
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,7 +219,7 @@ def _load(
         checked = [_Checked.open(files, p, how, guesses=i > 0) for i, p in enumerate(paths)]
         own = checked[0]
         checked += own.own_layer(how) if guesses else []
-        n_ctx = _check_ctx(ctx, own.config)
+        n_ctx = check_ctx(ctx, own.config)
         # Pages are taken as they are needed: a default promises nothing, but for a window's.
         if ctx is not None or how.window:
             left = system.available_memory()
@@ -300,27 +314,6 @@ def _file_of(
         expected = "None: only a folder is converted"
         raise RequestError("type", expected=expected, got=repr(type_name))
     return path
-
-
-def _check_ctx(ctx: object, config: ModelConfig) -> int:
-    """Most tokens of a sequence; warns where more are seen at once than in training."""
-    if ctx is None:
-        n_ctx = MAX_CTX if config.attention_window else config.n_ctx_train
-    elif not is_whole(ctx) or ctx < 2:
-        raise RequestError("ctx", expected="a whole number from 2", got=repr(ctx))
-    else:
-        n_ctx = int(ctx)
-    if n_ctx > config.n_ctx_train and family_of(config).learned_positions:
-        wanted = f"at most the {config.n_ctx_train} positions that the model has learned"
-        raise RequestError("ctx", expected=wanted, got=n_ctx)
-    n_seen = min(n_ctx, config.n_exact or n_ctx)
-    if n_seen > config.n_ctx_train:
-        name = "ctx" if n_seen == n_ctx else "attention_window + attention_sinks"
-        log.warning(
-            "%s=%d is beyond the %d tokens that the model was trained with; quality may suffer",
-            name, n_seen, config.n_ctx_train,
-        )  # fmt: skip
-    return n_ctx
 
 
 def _compile(

@@ -69,12 +69,12 @@ def load_model(args: argparse.Namespace) -> Model:
     more: dict[str, Any] = {} if folder is None else {"prompt_cache_dir": folder}
     if getattr(args, "adapter", None):
         more["adapter"] = args.adapter
-    if getattr(args, "draft", None) is not None:
-        more["draft"] = args.draft
+    for name in ("draft", "attention_window", "attention_sinks"):
+        if (value := getattr(args, name, None)) is not None:
+            more[name] = value
     return halfbyte.load(
         args.model, threads=args.threads, ctx=args.ctx, kv_type=args.kv_type,
-        arithmetic=args.arithmetic, attention_window=args.attention_window,
-        attention_sinks=args.attention_sinks, progress=BAR, **more,
+        arithmetic=args.arithmetic, progress=BAR, **more,
     )  # fmt: skip
 
 
