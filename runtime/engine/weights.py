@@ -172,6 +172,7 @@ def load_weights(
             weights.vectors[spec.name] = _put_vectors(file, spec, order, target)
     total = sum(rooms.sizes.values())
     done = total - sum(packing.out.nbytes for _, packing in matrices)
+    progress(done, total)
     for group in _groups(matrices):
         _pack(group, pool, lets_go=rooms.lets_go)
         done += sum(packing.out.nbytes for _, packing in group)
