@@ -31,7 +31,8 @@ from halfbyte.engine.rooms import Rooms, weights_memory
 from halfbyte.engine.weights import ModelWeights, load_weights
 from halfbyte.engine_options import EngineOptions
 from halfbyte.errors import RequestError
-from halfbyte.families.config import ModelConfig
+from halfbyte.families.attention_window import why_no_window, with_window
+from halfbyte.families.config import MAX_CTX, ModelConfig
 from halfbyte.families.from_gguf import config_from_gguf
 from halfbyte.families.left_out import left_out
 from halfbyte.families.model_card import ModelCard
@@ -59,8 +60,9 @@ log = logging.getLogger(__name__)
 _TELL_AFTER_S = 1.0  # ready kernels take a fraction of it
 
 _ARGUMENTS = (
-    "threads", "ctx", "kv_type", "arithmetic", "type", "prompt_cache_bytes", "prompt_cache_dir",
-    "prompt_cache_dir_bytes", "adapter", "draft", "progress",
+    "threads", "ctx", "kv_type", "arithmetic", "attention_window", "attention_sinks", "type",
+    "prompt_cache_bytes", "prompt_cache_dir", "prompt_cache_dir_bytes", "adapter", "draft",
+    "progress",
 )  # fmt: skip
 # Names that other programs have, and what to do here.
 _OTHERS = {
@@ -82,6 +84,8 @@ def load(
     ctx: int | None = None,
     kv_type: Literal["f16", "f32", "int8", "int4"] = "f16",
     arithmetic: Literal["int8", "bf16"] = "int8",
+    attention_window: int | None = None,
+    attention_sinks: int | None = None,
     type: str | None = None,
     prompt_cache_bytes: int | None = None,
     prompt_cache_dir: str | os.PathLike[str] | None = None,
@@ -100,6 +104,9 @@ def load(
         ctx: context in tokens; default: what the model was trained with, beyond which it warns.
         kv_type: "f16", "f32", "int8" or "int4", how keys and values are stored (docs/caches.md).
         arithmetic: "int8" or "bf16", how weights and activations meet (docs/numerics.md).
+        attention_window: last positions that are seen beside the first attention_sinks (4): an
+            approximation, with which a text has no end but what ctx says (docs/attention-window.md).
+        attention_sinks: see there.
         type: what a folder is converted to, see `convert`; default: "q8_0".
         prompt_cache_bytes: of keys and values remembered in memory, 0 for none; default: as many as
             the context holds, or 256 MiB, and at most a quarter of the memory that is left.
@@ -117,7 +124,8 @@ def load(
         EngineError: there is not enough memory, or too few threads can be started.
     """
     _check_arguments(unknown, progress)
-    how, adapters = EngineOptions.of(threads, kv_type, arithmetic), adapter_paths(adapter)
+    how = EngineOptions.of(threads, kv_type, arithmetic, attention_window, attention_sinks)
+    adapters = adapter_paths(adapter)
     remembered = Remembered.of(prompt_cache_bytes, prompt_cache_dir, prompt_cache_dir_bytes)
     paths, own = [_file_of(path_or_name, type, progress)], draft is None
     if draft is not None and draft is not False:
@@ -157,14 +165,19 @@ class _Checked:
     config: ModelConfig
 
     @classmethod
-    def open(cls, files: ExitStack, path: Path, how: EngineOptions) -> _Checked:
-        """Nothing of its weights is read yet."""
+    def open(
+        cls, files: ExitStack, path: Path, how: EngineOptions, *, guesses: bool = False
+    ) -> _Checked:
+        """Nothing of its weights is read yet. One that guesses has a window where it can."""
         file = files.enter_context(GGUFFile.open(path))
         config = config_from_gguf(file)
         others = left_out(file.tensors, file.path, family_of(config), config)
         check_tensors(file, tensors_of(config), others)
         check_memory(file, config, how.kv_type, how.n_threads)
-        return cls(file, config)
+        if guesses and how.window and (why := why_no_window(config)):
+            log.info("%s: guesses within its own context: %s", path, why)
+            return cls(file, config)
+        return cls(file, with_window(config, how.window, how.sinks))
 
     def own_layer(self, how: EngineOptions) -> list[_Checked]:
         """The file's layer that guesses for it, if there is one, and room for it."""
@@ -189,11 +202,12 @@ def _load(
     """The model of the first file, with that of a second one, or a layer of its own, to guess."""
     begin = time.perf_counter()
     with ExitStack() as files:
-        checked = [_Checked.open(files, path, how) for path in paths]
+        checked = [_Checked.open(files, p, how, guesses=i > 0) for i, p in enumerate(paths)]
         own = checked[0]
         checked += own.own_layer(how) if guesses else []
         n_ctx = _check_ctx(ctx, own.config)
-        if ctx is not None:  # pages are taken as they are needed: a default promises nothing
+        # Pages are taken as they are needed: a default promises nothing, but for a window's.
+        if ctx is not None or how.window:
             left = _available_memory()
             check_context(own.file, own.config, how.kv_type, n_ctx, how.n_threads, left)
         rooms = _rooms(checked, how, PAGE if ctx is None else n_ctx)
@@ -243,7 +257,7 @@ def _beside(engine: Engine, guest: _Checked, weights: ModelWeights) -> Engine:
     if config.next_layer:
         by_merges = guest.file.metadata.get_str("tokenizer.ggml.model", "") == "gpt2"
         config, weights = with_shared(weights, engine.weights, config, by_merges=by_merges)
-    n_ctx = min(engine.n_ctx, config.n_ctx_train)
+    n_ctx = min(engine.n_ctx, MAX_CTX if config.attention_window else config.n_ctx_train)
     return engine.beside(config, weights, engine.layout.kv_type, n_ctx)
 
 
@@ -295,20 +309,24 @@ def _file_of(
 
 
 def _check_ctx(ctx: object, config: ModelConfig) -> int:
+    """Most tokens of a sequence; warns where more are seen at once than in training."""
     if ctx is None:
-        return config.n_ctx_train
-    if not is_whole(ctx) or ctx < 2:
+        n_ctx = MAX_CTX if config.attention_window else config.n_ctx_train
+    elif not is_whole(ctx) or ctx < 2:
         raise RequestError("ctx", expected="a whole number from 2", got=repr(ctx))
-    if ctx > config.n_ctx_train and family_of(config).learned_positions:
+    else:
+        n_ctx = int(ctx)
+    if n_ctx > config.n_ctx_train and family_of(config).learned_positions:
         wanted = f"at most the {config.n_ctx_train} positions that the model has learned"
-        raise RequestError("ctx", expected=wanted, got=ctx)
-    if ctx > config.n_ctx_train:
+        raise RequestError("ctx", expected=wanted, got=n_ctx)
+    n_seen = min(n_ctx, config.n_exact or n_ctx)
+    if n_seen > config.n_ctx_train:
+        name = "ctx" if n_seen == n_ctx else "attention_window + attention_sinks"
         log.warning(
-            "ctx=%d is beyond the %d tokens that the model was trained with; quality may suffer",
-            ctx,
-            config.n_ctx_train,
-        )
-    return int(ctx)
+            "%s=%d is beyond the %d tokens that the model was trained with; quality may suffer",
+            name, n_seen, config.n_ctx_train,
+        )  # fmt: skip
+    return n_ctx
 
 
 def _compile(

@@ -11,7 +11,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from halfbyte.cli import streams
-from halfbyte.cli.engine_flags import add_arithmetic, add_kv_type
+from halfbyte.cli.engine_flags import add_arithmetic, add_kv_type, add_window
 from halfbyte.cli.parser import Parser
 from halfbyte.cli.progress import BAR
 from halfbyte.cli.sampler_flags import SAMPLER_FLAGS, add_bans, add_samplers, asked
@@ -80,12 +80,13 @@ def _load(args: argparse.Namespace) -> Model:
         more["draft"] = args.draft
     return halfbyte.load(
         args.model, threads=args.threads, ctx=args.ctx, kv_type=args.kv_type,
-        arithmetic=args.arithmetic, progress=BAR, **more,
+        arithmetic=args.arithmetic, attention_window=args.attention_window,
+        attention_sinks=args.attention_sinks, progress=BAR, **more,
     )  # fmt: skip
 
 
 def add_engine(parser: Parser) -> None:
-    """-c, -t, --kv-type, --arithmetic: how it is loaded."""
+    """-c, -t, --kv-type, --arithmetic, --attention-window: how it is loaded."""
     group = parser.add_argument_group("engine")
     group.add_argument(
         "-c", "--ctx", type=positive, metavar="N", help="context in tokens (default: the model's)"
@@ -96,6 +97,7 @@ def add_engine(parser: Parser) -> None:
     )  # fmt: skip
     add_kv_type(group)
     add_arithmetic(group)
+    add_window(group)
 
 
 def add_adapter(parser: Parser, what: str = "a LoRA: a peft folder or a .gguf adapter") -> None:
