@@ -53,7 +53,7 @@ ROOMS = {
     "system": ("kernels settings", ""),
     # a model's parts
     "gguf": ("file_reader kernels.formats", "numpy"),
-    "tokenizer": ("gguf json_folder", "google numpy sentencepiece tokenizers"),
+    "tokenizer": ("gguf json_folder settings", "google numpy sentencepiece tokenizers"),
     "families": ("adapters gguf kernels.layouts", "numpy"),
     "lora": ("adapters converting families gguf json_folder kernels.quantizers", "numpy"),
     "engine": ("families gguf kernels lora", "numpy"),
