@@ -20,8 +20,8 @@ from numpy.typing import NDArray
 
 from halfbyte.call_arguments import check_flag, is_whole
 from halfbyte.errors import RequestError, TokenizerError, UnsupportedModelError
-from halfbyte.file_kinds import is_gguf
-from halfbyte.file_warnings import warn_about
+from halfbyte.files.file_kinds import is_gguf
+from halfbyte.files.file_warnings import warn_about
 from halfbyte.gguf.file import GGUFFile
 from halfbyte.gguf.strings import Strings
 from halfbyte.import_lock import importing, let_forks_wait

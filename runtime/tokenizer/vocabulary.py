@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from halfbyte.errors import ModelFileError
-from halfbyte.file_warnings import warn_about
+from halfbyte.files.file_warnings import warn_about
 from halfbyte.gguf.metadata import Metadata
 from halfbyte.lazy_dataclass import dataclass
 from halfbyte.tokenizer.harmony_texts import CALL, END, RETURN
