@@ -47,11 +47,11 @@ from halfbyte.kernels.layouts.kv_pages import PAGE
 from halfbyte.kernels.pool import Pool
 from halfbyte.lazy_dataclass import dataclass
 from halfbyte.lora.paths import AdapterPaths, adapter_paths
+from halfbyte.methods.remembered import Remembered
 from halfbyte.model import Model
 from halfbyte.models import catalogue
 from halfbyte.models.folder import converted
 from halfbyte.progress import Progress, silent
-from halfbyte.remembered import Remembered
 from halfbyte.tokenizer import Tokenizer
 from halfbyte.tokenizer.same_ids import tokenizer_of
 

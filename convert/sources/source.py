@@ -42,7 +42,7 @@ from halfbyte.families.left_out import left_out
 from halfbyte.families.model_card import sampling_from_hf
 from halfbyte.families.next_tokens import NEXT_KEY
 from halfbyte.families.registry import family_of, tensors_of
-from halfbyte.file_kinds import is_gguf, refused
+from halfbyte.files.file_kinds import is_gguf, refused
 from halfbyte.gguf.factors import factor_name, factor_names
 from halfbyte.gguf.file import GGUFFile
 from halfbyte.gguf.shard_name import without_number

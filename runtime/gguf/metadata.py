@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from halfbyte.errors import ModelFileError
-from halfbyte.file_reader import FileReader
+from halfbyte.files.file_reader import FileReader
 from halfbyte.lazy_dataclass import dataclass
 
 _T = TypeVar("_T")

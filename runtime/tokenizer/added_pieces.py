@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from halfbyte.errors import ConversionError
-from halfbyte.json_folder import JSONFolder
+from halfbyte.files.json_folder import JSONFolder
 from halfbyte.tokenizer.json_parts import Added, put_added
 from halfbyte.tokenizer.replaced_pieces import check_replaced
 from halfbyte.tokenizer.row_count import append

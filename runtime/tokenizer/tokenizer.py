@@ -19,8 +19,8 @@ import numpy as np
 
 from halfbyte.call_arguments import check_flag, is_whole
 from halfbyte.errors import RequestError, TokenizerError, UnsupportedModelError
-from halfbyte.file_kinds import is_gguf
-from halfbyte.file_warnings import warn_about
+from halfbyte.files.file_kinds import is_gguf
+from halfbyte.files.file_warnings import warn_about
 from halfbyte.gguf.file import GGUFFile
 from halfbyte.import_lock import importing, let_forks_wait
 from halfbyte.tokenizer.markers import marker_ids

@@ -12,7 +12,7 @@ from dataclasses import field
 import numpy as np
 
 from halfbyte.errors import ModelFileError
-from halfbyte.file_warnings import warn_about
+from halfbyte.files.file_warnings import warn_about
 from halfbyte.gguf.metadata import Metadata
 from halfbyte.lazy_dataclass import dataclass
 from halfbyte.tokenizer.harmony_texts import CALL, END, RETURN
