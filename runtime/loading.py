@@ -26,7 +26,7 @@ from halfbyte.engine.footprint import (
 from halfbyte.engine.memory import needed_for
 from halfbyte.engine.model_kernels import kernels_of
 from halfbyte.engine.next_weights import with_shared
-from halfbyte.engine.page_clearing import cleared_ahead
+from halfbyte.engine.page_clearing import begun_nbytes, cleared_ahead
 from halfbyte.engine.rooms import Rooms, weights_memory
 from halfbyte.engine.weights import ModelWeights, load_weights
 from halfbyte.engine_options import EngineOptions
@@ -197,7 +197,7 @@ class _Checked:
         """The file's layer that guesses for it, if there is one, and room for it."""
         if not self.config.n_next:
             return []
-        layer, left = next_config(self.config), system.available_memory()
+        layer, left = next_config(self.config), _available_memory()
         why = why_not_beside(self.file, self.config, layer, how.kv_type, how.n_threads, left)
         if why:
             log.warning("%s: its layer that guesses %s, and is not used", self.file.path, why)
@@ -222,7 +222,7 @@ def _load(
         n_ctx = check_ctx(ctx, own.config)
         # Pages are taken as they are needed: a default promises nothing, but for a window's.
         if ctx is not None or how.window:
-            left = system.available_memory()
+            left = _available_memory()
             check_context(own.file, own.config, how.kv_type, n_ctx, how.n_threads, left)
         rooms = _rooms(checked, how, PAGE if ctx is None else n_ctx)
         for each in rooms:
@@ -277,7 +277,7 @@ def _beside(engine: Engine, guest: _Checked, weights: ModelWeights) -> Engine:
 
 def _rooms(models: Sequence[_Checked], how: EngineOptions, n_ctx: int) -> list[Rooms]:
     """Where weights will lie; of experts, where memory cannot hold them, in a file of the cache."""
-    left, rooms = system.available_memory(), list[Rooms]()
+    left, rooms = _available_memory(), list[Rooms]()
     for model in models:
         file, config, disk = model.file, model.config, None
         if config.experts is not None:
@@ -293,6 +293,12 @@ def _rooms(models: Sequence[_Checked], how: EngineOptions, n_ctx: int) -> list[R
             left -= rooms[-1].memory.nbytes
             rooms[-1].lets_go = left < file.nbytes
     return rooms
+
+
+def _available_memory() -> int | None:
+    """Bytes that weights and all else may take, some of which may be taken for them already."""
+    left = system.available_memory()
+    return None if left is None else left + begun_nbytes()
 
 
 def _weights(

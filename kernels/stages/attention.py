@@ -133,6 +133,13 @@ def first_page(position, window):
 
 
 @device
+def _ahead(pages, page, end):
+    """Bytes from a page to the next one before `end`, which is asked for meanwhile; 0: none."""
+    at = pages + 8 * page
+    return get_i64(at + 8) - get_i64(at) if page + 1 < end else 0
+
+
+@device
 def _finish_row(merged, row, values, out, d):
     """out = values / sum, d floats."""
     total = splat(get_f32(merged + PLANE + 4 * row))
@@ -215,12 +222,14 @@ def attention_kernel(
         if given != 0:
             _merge_partial(merged, values, given, 0, n_rows, n_rows, ROW, N)
         last = position + n_queries - 1
-        for page in range(first_page(position, window), last // PAGE + 1):
+        end = last // PAGE + 1
+        for page in range(first_page(position, window), end):
             keys = get_i64(pages + 8 * page) + head_at
             n_keys = min(last + 1 - page * PAGE, PAGE)
-            page_gives(queries, states, keys, position + 1 - page * PAGE, window, n_keys, n_rows,
-                       weights, page_values, D, DV, SIZE, GROUP, VECTORS, PV, SINGLE, ROWS,
-                       FEWER, CAP)  # fmt: skip
+            page_gives(queries, states, keys, _ahead(pages, page, end),
+                       position + 1 - page * PAGE, window, n_keys, n_rows, weights,
+                       page_values, D, DV, SIZE, GROUP, VECTORS, PV, SINGLE, ROWS, FEWER,
+                       CAP)  # fmt: skip
             _merge_states(merged, states, states + PLANE, n_rows)
             for row in range(n_rows):
                 if _sees(position + row // GROUP, page, window):
@@ -260,9 +269,9 @@ def pages_kernel(
         for page in range(max(begin, first_page(position, window)), end):
             keys = get_i64(pages + 8 * page) + head_at
             n_keys = min(last + 1 - page * PAGE, PAGE)
-            page_gives(queries, states, keys, position + 1 - page * PAGE, window, n_keys, n_rows,
-                       weights, values, D, DV, SIZE, GROUP, VECTORS, PV, SINGLE, ROWS,
-                       FEWER, CAP)  # fmt: skip
+            page_gives(queries, states, keys, _ahead(pages, page, end),
+                       position + 1 - page * PAGE, window, n_keys, n_rows, weights, values, D,
+                       DV, SIZE, GROUP, VECTORS, PV, SINGLE, ROWS, FEWER, CAP)  # fmt: skip
             out, sums_at = partials + page * stride, 4 * n_rows
             for at in range(0, 4 * n_rows, 4):
                 put_f32(out + at, get_f32(states + at))

@@ -26,7 +26,7 @@ from halfbyte.kernels.products.byte_dots import (
     weighted_sums,
     zero_sums,
 )
-from halfbyte.kernels.stages.attention_page import WEIGHTS, fills_tile, softmax_rows
+from halfbyte.kernels.stages.attention_page import WEIGHTS, fills_tile, prefetch_lines, softmax_rows
 from halfbyte.kernels.vectors.hadamard import rotate_head
 from halfbyte.kernels.vectors.scalars import put_f32
 from halfbyte.kernels.vectors.simd import (
@@ -74,18 +74,20 @@ def take_query_codes(q, q_stride, n_rows, queries, D, DV, GROUP, scale, BITS):
 
 
 @device
-def _byte_dots(dots, at, group_nbytes, q, stride, d, n, tile):
+def _byte_dots(dots, at, ahead, group_nbytes, q, stride, d, n, tile):
     """The exact sums of queries times keys of whole bytes."""
     for i in range(d // 4):
+        prefetch_lines(at + ahead + 64 * n * i, 64 * n)
         codes = load_codes(at + 64 * i, group_nbytes, n)
         dots = add_key_dots(dots, codes, q + 4 * i, stride, 1, tile)
     return dots
 
 
 @device
-def _six_bit_dots(dots, at, group_nbytes, q, stride, d, n, tile):
+def _six_bit_dots(dots, at, ahead, group_nbytes, q, stride, d, n, tile):
     """The same of codes of 6 bits."""
     for i in range(d // 16):
+        prefetch_lines(at + ahead + 192 * n * i, 192 * n)
         pairs = load_codes(at + 192 * i + 128, group_nbytes, n)
         x = q + 16 * i
         nibbles = load_codes(at + 192 * i, group_nbytes, n)
@@ -98,7 +100,7 @@ def _six_bit_dots(dots, at, group_nbytes, q, stride, d, n, tile):
 
 
 @device
-def _scores(q, stride, keys, d, n_vectors, weights, BITS, n, tile):
+def _scores(q, stride, keys, ahead, d, n_vectors, weights, BITS, n, tile):
     """weights[row][key] = q[row] . key, for `tile` rows and n vectors of 16 keys at a time."""
     key_bits = 8 if BITS == 8 else 6
     group_nbytes = 2 * d * key_bits + 32
@@ -106,9 +108,9 @@ def _scores(q, stride, keys, d, n_vectors, weights, BITS, n, tile):
         at = keys + v * group_nbytes
         dots = start_sums(q + d + _START_AT, stride, n, tile)
         if BITS == 8:
-            dots = _byte_dots(dots, at, group_nbytes, q, stride, d, n, tile)
+            dots = _byte_dots(dots, at, ahead, group_nbytes, q, stride, d, n, tile)
         else:
-            dots = _six_bit_dots(dots, at, group_nbytes, q, stride, d, n, tile)
+            dots = _six_bit_dots(dots, at, ahead, group_nbytes, q, stride, d, n, tile)
         scales = load_column_f16(at + group_nbytes - 32, group_nbytes, n)
         acc = add_scaled(zeros(n, tile), dots, scales, q + d, stride, tile)
         save_tile(acc, weights + 64 * v, 64, WEIGHTS, n, tile)
@@ -135,11 +137,13 @@ def _take_digits(weights, scales, n_vectors):
 
 
 @device
-def _weighted_bytes(weights, values, dv, n_keys, out, n, tile):
+def _weighted_bytes(weights, values, ahead, dv, n_keys, out, n, tile):
     """out[row] = the sum of values[key] * weights[row][key], for `tile` rows."""
+    n_fours = (n_keys + 3) // 4
     for v in range(0, dv // 16, n):
         high, low = zero_sums(n, tile), zero_sums(n, tile)
-        for four in range((n_keys + 3) // 4):
+        for four in range(n_fours):
+            prefetch_lines(values + ahead + 64 * (v * n_fours + four * n), 64 * n)
             codes = load_codes(values + four * dv * 4 + 64 * v, 64, n)
             digits = weights + four // 4 * 32 + four % 4 * 4
             high = add_value_dots(high, codes, digits, WEIGHTS, tile)
@@ -149,12 +153,14 @@ def _weighted_bytes(weights, values, dv, n_keys, out, n, tile):
 
 
 @device
-def _weighted_nibbles(weights, values, dv, n_keys, out, tile):
+def _weighted_nibbles(weights, values, ahead, dv, n_keys, out, tile):
     """The same from codes of 4 bits, two vectors of features at a time."""
+    n_fours = (n_keys + 3) // 4
     for v in range(dv // 32):
         high, low = zero_sums(1, tile), zero_sums(1, tile)
         other_high, other_low = zero_sums(1, tile), zero_sums(1, tile)
-        for four in range((n_keys + 3) // 4):
+        for four in range(n_fours):
+            prefetch_lines(values + ahead + 64 * (v * n_fours + four), 64)
             both = load_codes(values + four * dv * 2 + 64 * v, 64, 1)
             codes, others = low_values(both), high_values(both)
             digits = weights + four // 4 * 32 + four % 4 * 4
@@ -172,16 +178,16 @@ def _weighted_nibbles(weights, values, dv, n_keys, out, tile):
 
 
 @device
-def _weighted(weights, values, dv, n_keys, out, BITS, n, tile):
+def _weighted(weights, values, ahead, dv, n_keys, out, BITS, n, tile):
     """The same from codes of either size."""
     if BITS == 8:
-        _weighted_bytes(weights, values, dv, n_keys, out, n, tile)
+        _weighted_bytes(weights, values, ahead, dv, n_keys, out, n, tile)
     else:
-        _weighted_nibbles(weights, values, dv, n_keys, out, tile)
+        _weighted_nibbles(weights, values, ahead, dv, n_keys, out, tile)
 
 
 @device
-def attend_codes(queries, states, keys, n_seen, window, n_keys, n_rows, weights, out, D,
+def attend_codes(queries, states, keys, ahead, n_seen, window, n_keys, n_rows, weights, out, D,
                  DV, BITS, GROUP, VECTORS, PV, SINGLE, ROWS, FEWER, CAP):  # fmt: skip
     """What a page gives, as attention_page.attend_page says.
 
@@ -194,13 +200,13 @@ def attend_codes(queries, states, keys, n_seen, window, n_keys, n_rows, weights,
     while row < n_rows:
         q, w = queries + row * stride, weights + row * WEIGHTS
         if fills_tile(n_rows - row, ROWS, FEWER):
-            _scores(q, stride, keys, D, n_vectors, w, BITS, VECTORS, ROWS)
+            _scores(q, stride, keys, ahead, D, n_vectors, w, BITS, VECTORS, ROWS)
             row += ROWS
         elif n_rows - row > 1:
-            _scores(q, stride, keys, D, n_vectors, w, BITS, VECTORS, FEWER)
+            _scores(q, stride, keys, ahead, D, n_vectors, w, BITS, VECTORS, FEWER)
             row += FEWER
         else:
-            _scores(q, stride, keys, D, n_vectors, w, BITS, 4, 1)
+            _scores(q, stride, keys, ahead, D, n_vectors, w, BITS, 4, 1)
             row += 1
     softmax_rows(weights, states, n_seen, window, n_rows, n_vectors, GROUP, CAP)
     for row in range(n_rows):
@@ -209,8 +215,8 @@ def attend_codes(queries, states, keys, n_seen, window, n_keys, n_rows, weights,
     while row < n_rows:
         w, to = weights + row * WEIGHTS, out + row * stride
         if n_rows - row > 1:
-            _weighted(w, values, DV, n_keys, to, BITS, PV, FEWER)
+            _weighted(w, values, ahead, DV, n_keys, to, BITS, PV, FEWER)
             row += FEWER
         else:
-            _weighted(w, values, DV, n_keys, to, BITS, SINGLE, 1)
+            _weighted(w, values, ahead, DV, n_keys, to, BITS, SINGLE, 1)
             row += 1

@@ -213,7 +213,20 @@ def load_e8m0(b: Any, address: Any) -> Any:
 @emits(types.void(types.int64))
 def prefetch(b: Any, address: Any) -> None:
     """Ask for the cache line at an address, which need not be anybody's."""
-    hint = [ir.Constant(I32, n) for n in (0, 3, 1)]  # for reading, near, of data
+    _prefetch(b, address, 3)
+
+
+@emits(types.void(types.int64))
+def prefetch_to_l2(b: Any, address: Any) -> None:
+    """The same for what is wanted later: it comes as far as the second cache.
+
+    There more lines can be waited for at a time than in the first.
+    """
+    _prefetch(b, address, 2)
+
+
+def _prefetch(b: Any, address: Any, locality: int) -> None:
+    hint = [ir.Constant(I32, n) for n in (0, locality, 1)]  # for reading, of data
     emit.call(b, "llvm.prefetch.p0", ir.VoidType(), emit.pointer(b, address), *hint)
 
 

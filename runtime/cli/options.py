@@ -15,9 +15,11 @@ from halfbyte.cli.engine_flags import add_arithmetic, add_kv_type, add_window
 from halfbyte.cli.parser import Parser
 from halfbyte.cli.progress import BAR
 from halfbyte.cli.sampler_flags import SAMPLER_FLAGS, add_bans, add_samplers, asked
+from halfbyte.engine.page_clearing import begun_for
 from halfbyte.errors import RequestError
 from halfbyte.generation.params import SamplingParams
 from halfbyte.models import DEFAULT_MODEL
+from halfbyte.system import available_memory
 
 if TYPE_CHECKING:
     from halfbyte.model import Model
@@ -63,6 +65,11 @@ def add_looked_at(parser: Parser, *, default: str | None = None) -> None:
 
 def load_model(args: argparse.Namespace) -> Model:
     """The model that the options of `add_model` and `add_engine` describe, ready to use."""
+    with begun_for(args.model, available_memory()):
+        return _load(args)
+
+
+def _load(args: argparse.Namespace) -> Model:
     import halfbyte
 
     folder = getattr(args, "prompt_cache", None)

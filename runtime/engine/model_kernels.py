@@ -22,7 +22,8 @@ from halfbyte.gguf.file import GGUFFile
 from halfbyte.kernels.compiler.jit import Kernel
 from halfbyte.kernels.layouts.kv_pages import KVLayout
 from halfbyte.kernels.layouts.lookup import lookup_kernel
-from halfbyte.kernels.layouts.packing import pack_kernel
+from halfbyte.kernels.layouts.packing import pack_matrices
+from halfbyte.kernels.layouts.panel_packing import pack_kernel
 from halfbyte.kernels.layouts.panels import PanelFormat
 from halfbyte.kernels.pool import run_job, serve
 from halfbyte.kernels.stages import attention
@@ -53,7 +54,7 @@ def kernels_for(
     config: ModelConfig, kv_type: str, formats: Mapping[str, PanelFormat], arithmetic: str = "int8"
 ) -> list[Kernel]:
     """Every kernel that a model uses; `formats` are its matrices' by GGUF name."""
-    kernels = {kernel.name: kernel for kernel in (serve, run_job, step)}
+    kernels = {kernel.name: kernel for kernel in (serve, run_job, step, pack_matrices)}
     table = formats.get(f"{TABLE}.weight")
     formats = {name: fmt for name, fmt in formats.items() if name != f"{TABLE}.weight"}
     layout = kv_layout(config, kv_type, config.n_ctx_train)

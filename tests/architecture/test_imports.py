@@ -47,7 +47,7 @@ ROOMS = {
     "system": ("kernels settings", ""),
     # a model's parts
     "gguf": ("kernels.formats", "numpy"),
-    "tokenizer": ("gguf", "google numpy sentencepiece tokenizers"),
+    "tokenizer": ("gguf settings", "google numpy sentencepiece tokenizers"),
     "families": ("gguf kernels.layouts", "numpy"),
     "lora": ("converting families gguf kernels.quantizers", "numpy"),
     "engine": ("families gguf kernels lora", "numpy"),
