@@ -110,6 +110,17 @@ def _merge_values(merged, row, values, page_values, n_vectors):
 
 
 @device
+def put_partial(partial, states, values, n_rows, dv):
+    """Keep what a page gives n rows: the maxima, the sums, then the values."""
+    sums = partial + 4 * n_rows
+    for at in range(0, 4 * n_rows, 4):
+        put_f32(partial + at, get_f32(states + at))
+        put_f32(sums + at, get_f32(states + PLANE + at))
+    for v in range(n_rows * dv // 16):
+        store(partial + 8 * n_rows + 64 * v, load(values + 64 * v))
+
+
+@device
 def _merge_partial(merged, values, partial, row, n, n_rows, row_nbytes, n_vectors):
     """Merge a partial of n_rows rows, of which n from `row` on are meant."""
     maxima, given = partial + 4 * row, partial + 8 * n_rows + row * row_nbytes
@@ -221,11 +232,10 @@ def attention_kernel(
             _begin_row(merged, row, values + row * ROW, N, _sink(sinks, row % GROUP))
         if given != 0:
             _merge_partial(merged, values, given, 0, n_rows, n_rows, ROW, N)
-        last = position + n_queries - 1
-        end = last // PAGE + 1
+        end = (position + n_queries - 1) // PAGE + 1
         for page in range(first_page(position, window), end):
             keys = get_i64(pages + 8 * page) + head_at
-            n_keys = min(last + 1 - page * PAGE, PAGE)
+            n_keys = min(position + n_queries - page * PAGE, PAGE)
             page_gives(queries, states, keys, _ahead(pages, page, end),
                        position + 1 - page * PAGE, window, n_keys, n_rows, weights,
                        page_values, D, DV, SIZE, GROUP, VECTORS, PV, SINGLE, ROWS, FEWER,
@@ -272,12 +282,7 @@ def pages_kernel(
             page_gives(queries, states, keys, _ahead(pages, page, end),
                        position + 1 - page * PAGE, window, n_keys, n_rows, weights, values, D,
                        DV, SIZE, GROUP, VECTORS, PV, SINGLE, ROWS, FEWER, CAP)  # fmt: skip
-            out, sums_at = partials + page * stride, 4 * n_rows
-            for at in range(0, 4 * n_rows, 4):
-                put_f32(out + at, get_f32(states + at))
-                put_f32(out + sums_at + at, get_f32(states + PLANE + at))
-            for v in range(n_rows * DV // 16):
-                store(out + 2 * sums_at + 64 * v, load(values + 64 * v))
+            put_partial(partials + page * stride, states, values, n_rows, DV)
 
     return Kernel(attend_pages, f"pages_{kv_type}_{head_dim}_{group}{suffix(cap, latent)}")
 

@@ -13,10 +13,8 @@ import numpy as np
 
 from halfbyte.kernels.compiler.jit import Kernel, kernel_maker
 from halfbyte.kernels.layouts.kv_pages import padded_dim
-from halfbyte.kernels.stages.attention import NO_WINDOW, of_type, suffix, tile
-from halfbyte.kernels.stages.attention_page import MAX_ROWS, PLANE, WEIGHTS
-from halfbyte.kernels.vectors.scalars import get_f32, put_f32
-from halfbyte.kernels.vectors.simd import load, store
+from halfbyte.kernels.stages.attention import NO_WINDOW, of_type, put_partial, suffix, tile
+from halfbyte.kernels.stages.attention_page import MAX_ROWS, WEIGHTS
 
 
 @kernel_maker
@@ -25,9 +23,9 @@ def sinks_kernel(
 ) -> Kernel:
     """What the first positions give for a block of queries and one KV head.
 
-    Arguments: q, q_stride, n_queries (attention.attention_kernel's, rotated for here), n_sinks (of
-    the positions, all of which every query sees), keys (the head's in the first page), given (the
-    states of all rows, then their values), scratch.
+    Arguments: q, q_stride, n_queries (as attention_kernel's, rotated for here), n_sinks (positions,
+    all of which every query sees), keys (the head's in the first page), given (where what they give
+    is kept: attention.put_partial), scratch.
     """
     D, DV, GROUP, QUERY = head_dim, value_dim, group, 4 * padded_dim(head_dim)
     SCALE, CAP = np.float32(1.0 / np.sqrt(D)), np.float32(cap)
@@ -42,13 +40,8 @@ def sinks_kernel(
         states = values + MAX_ROWS * DV * 4
         take(q, q_stride, n_rows, queries, D, DV, GROUP, SCALE, SIZE)
         # As queries of one position: the next one sees no more.
-        page_gives(queries, states, keys, n_sinks, NO_WINDOW, n_sinks, n_rows, weights, values,
+        page_gives(queries, states, keys, 0, n_sinks, NO_WINDOW, n_sinks, n_rows, weights, values,
                    D, DV, SIZE, MAX_ROWS, VECTORS, PV, SINGLE, ROWS, FEWER, CAP)  # fmt: skip
-        sums = given + 4 * n_rows
-        for at in range(0, 4 * n_rows, 4):
-            put_f32(given + at, get_f32(states + at))
-            put_f32(sums + at, get_f32(states + PLANE + at))
-        for v in range(n_rows * DV // 16):
-            store(given + 8 * n_rows + 64 * v, load(values + 64 * v))
+        put_partial(given, states, values, n_rows, DV)
 
     return Kernel(attend_sinks, f"sinks_{kv_type}_{head_dim}_{group}{suffix(cap, latent)}")
