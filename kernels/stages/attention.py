@@ -164,16 +164,20 @@ def _finish_row(merged, row, values, out, d):
                 put_f32(out + 4 * i, get_f32(values + 4 * i))
 
 
-def _vectors(dv: int, most: int) -> int:
-    """Vectors of values at a time: the most that go into a row of them."""
-    return next(n for n in range(most, 0, -1) if dv // 16 % n == 0)
+def _vectors(n: int, most: int) -> int:
+    """Vectors of values at a time: the most that go into a row of n."""
+    return next(at_once for at_once in range(max(most, 1), 0, -1) if n % at_once == 0)
 
 
 def tile(kv_type: str, dv: int) -> tuple[int, int, int, int, int]:
-    """Vectors of scores at a time, of values, of a lone row's, and rows of either tile."""
-    isa = target.current()
+    """Vectors of scores at a time, of values, of a lone row's, and rows of either tile.
+
+    A vector of 4-bit values is two of sums.
+    """
+    isa, n_sums = target.current(), 2 if KV_TYPES[kv_type] == 4 else 1
     vectors, rows, fewer = isa.codes_tile if is_coded(kv_type) else isa.attention_tile
-    return vectors, _vectors(dv, vectors), _vectors(dv, _SINGLE), rows, fewer
+    n = dv // 16 // n_sums
+    return vectors, _vectors(n, vectors // n_sums), _vectors(n, _SINGLE // n_sums), rows, fewer
 
 
 def suffix(cap: float, latent: int) -> str:

@@ -116,8 +116,8 @@ def _exponentials(scores, top, n_vectors):
 
 
 @device
-def softmax_rows(weights, states, n_seen, window, n_rows, n_vectors, GROUP, CAP):
-    """Scores of a page -> exponentials below each row's maximum; keeps maxima and sums.
+def find_maxima(weights, states, n_seen, window, n_rows, n_vectors, GROUP, CAP):
+    """The largest score of each row into `states`; what a row does not see becomes no score.
 
     The first query sees `n_seen` positions from the page's first on, the next one more.
     Vectors behind n_vectors, a multiple of 4, hold no row's keys: what is left out is zeros.
@@ -127,6 +127,12 @@ def softmax_rows(weights, states, n_seen, window, n_rows, n_vectors, GROUP, CAP)
         n = n_seen + row // GROUP
         top = _largest(weights + row * WEIGHTS, n - window, n, n_vectors)
         put_f32(states + 4 * row, top)
+
+
+@device
+def softmax_rows(weights, states, n_seen, window, n_rows, n_vectors, GROUP, CAP):
+    """Scores of a page -> exponentials below each row's maximum; keeps maxima and sums."""
+    find_maxima(weights, states, n_seen, window, n_rows, n_vectors, GROUP, CAP)
     for row in range(n_rows):
         total = _exponentials(weights + row * WEIGHTS, get_f32(states + 4 * row), n_vectors)
         put_f32(states + PLANE + 4 * row, total)

@@ -153,6 +153,19 @@ def add_all(tc: Any, total: Any, tile: Any) -> Any:
     return total(total, tile), codegen
 
 
+@intrinsic
+def max_all(tc: Any, largest: Any, tile: Any) -> Any:
+    """The largest of a vector and those of a tile; a NaN is none."""
+
+    def codegen(ctx: Any, b: Any, sig: Any, args: Any) -> Any:
+        (largest,) = unpack(b, args[0])
+        for vector in unpack(b, args[1]):
+            largest = b.select(b.fcmp_ordered(">", vector, largest), vector, largest)
+        return pack(b, [largest])
+
+    return largest(largest, tile), codegen
+
+
 @emits(F32x16(F32x16, types.int64, F32x16))
 def keep_first(b: Any, x: Any, n: Any, other: Any) -> Any:
     """Lanes below n from vector x, the rest from vector `other`."""
