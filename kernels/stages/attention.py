@@ -213,15 +213,12 @@ def attention_kernel(
         take(q, q_stride, n_rows, queries, D, DV, GROUP, SCALE, SIZE)
         for row in range(n_rows):
             _begin_row(merged, row, values + row * ROW, N, _sink(sinks, row % GROUP))
-        last = position + n_queries - 1
-        end = last // PAGE + 1
+        end = (position + n_queries - 1) // PAGE + 1
         for page in range(first_page(position, window), end):
             keys = get_i64(pages + 8 * page) + head_at
-            n_keys = min(last + 1 - page * PAGE, PAGE)
             page_gives(queries, states, keys, _ahead(pages, page, end),
-                       position + 1 - page * PAGE, window, n_keys, n_rows, weights,
-                       page_values, D, DV, SIZE, GROUP, VECTORS, PV, SINGLE, ROWS, FEWER,
-                       CAP)  # fmt: skip
+                       position + 1 - page * PAGE, window, n_rows, weights, page_values, D, DV,
+                       SIZE, GROUP, VECTORS, PV, SINGLE, ROWS, FEWER, CAP)  # fmt: skip
             _merge_states(merged, states, states + PLANE, n_rows)
             for row in range(n_rows):
                 if _sees(position + row // GROUP, page, window):
@@ -257,13 +254,11 @@ def pages_kernel(
         values = queries + MAX_ROWS * QUERY
         states = values + MAX_ROWS * DV * 4
         take(q, q_stride, n_rows, queries, D, DV, GROUP, SCALE, SIZE)
-        last = position + n_queries - 1
         for page in range(max(begin, first_page(position, window)), end):
             keys = get_i64(pages + 8 * page) + head_at
-            n_keys = min(last + 1 - page * PAGE, PAGE)
             page_gives(queries, states, keys, _ahead(pages, page, end),
-                       position + 1 - page * PAGE, window, n_keys, n_rows, weights, values, D,
-                       DV, SIZE, GROUP, VECTORS, PV, SINGLE, ROWS, FEWER, CAP)  # fmt: skip
+                       position + 1 - page * PAGE, window, n_rows, weights, values, D, DV,
+                       SIZE, GROUP, VECTORS, PV, SINGLE, ROWS, FEWER, CAP)  # fmt: skip
             out, sums_at = partials + page * stride, 4 * n_rows
             for at in range(0, 4 * n_rows, 4):
                 put_f32(out + at, get_f32(states + at))
