@@ -47,7 +47,7 @@ ROOMS = {
     "system": ("kernels settings", ""),
     # a model's parts
     "gguf": ("kernels.formats", "numpy"),
-    "tokenizer": ("gguf", "google numpy sentencepiece tokenizers"),
+    "tokenizer": ("gguf settings", "google numpy sentencepiece tokenizers"),
     "families": ("gguf kernels.layouts", "numpy"),
     "lora": ("converting families gguf kernels.quantizers", "numpy"),
     "engine": ("families gguf kernels lora", "numpy"),
@@ -76,7 +76,7 @@ ROOMS = {
         "engine families generation methods planning prompt tokenizer",
         "numpy typing_extensions",
     ),
-    "engine_options": ("engine settings system", ""),
+    "engine_options": ("engine families settings system", ""),
     "loading": (
         (
             "engine engine_options families generation gguf kernels lora methods model models "
