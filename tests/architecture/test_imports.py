@@ -76,7 +76,7 @@ ROOMS = {
         "engine families generation methods planning prompt tokenizer",
         "numpy typing_extensions",
     ),
-    "engine_options": ("engine settings system", ""),
+    "engine_options": ("engine families settings system", ""),
     "loading": (
         (
             "engine engine_options families generation gguf kernels lora methods model models "

@@ -39,7 +39,7 @@ COVERED_BY = {
     "kernels/formats/nvfp4.py": "kernels/formats/test_registry.py",
     "kernels/formats/ternary.py": "kernels/formats/test_registry.py",
     "kernels/layouts/lookup.py": "kernels/layouts/test_panels.py",
-    "kernels/layouts/packing.py": "kernels/layouts/test_panels.py",
+    "kernels/layouts/panel_packing.py": "kernels/layouts/test_panels.py",
     "kernels/quantizers/dequantize.py": "kernels/quantizers/test_quantize.py",
     "kernels/quantizers/quantize_k.py": "kernels/quantizers/test_quantize.py",
     "kernels/quantizers/quantize_mxfp4.py": "kernels/quantizers/test_quantize.py",

@@ -19,7 +19,7 @@ from halfbyte.errors import EngineError, RequestError
 from halfbyte.families.config import ModelConfig, RopeConfig
 from halfbyte.families.registry import family_of
 from halfbyte.kernels.layouts.lookup import lookup_kernel
-from halfbyte.kernels.layouts.packing import pack_kernel
+from halfbyte.kernels.layouts.panel_packing import pack_kernel
 
 HERE = Path(__file__).parent
 

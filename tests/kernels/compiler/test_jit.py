@@ -258,7 +258,7 @@ import sys
 from pathlib import Path
 from halfbyte.kernels import pool, step
 from halfbyte.kernels.compiler import jit, target
-from halfbyte.kernels.layouts import lookup, packing
+from halfbyte.kernels.layouts import lookup, panel_packing
 from halfbyte.kernels.formats.registry import FORMATS
 from halfbyte.kernels.products import matmul
 from halfbyte.kernels.quantizers.dequantize import dequantizer
@@ -269,7 +269,7 @@ jit.set_cache_root(Path(sys.argv[2]))
 names = sys.argv[3].split(",")
 kernels = [pool.serve, step.step] if "F16" in names else [pool.serve]
 for name in names:
-    kernels += [packing.pack_kernel(name), lookup.lookup_kernel(name)]
+    kernels += [panel_packing.pack_kernel(name), lookup.lookup_kernel(name)]
     kernels += [matmul.matmul_kernel(name, way) for way in matmul.ways(name)]
     if FORMATS[name].is_quantized:
         kernels += [dequantizer(FORMATS[name]), quantizer(FORMATS[name])]
