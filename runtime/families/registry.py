@@ -71,11 +71,14 @@ class _Families(Mapping[str, Family]):
 
     def __init__(self) -> None:
         self._modules = {_NAMED_OTHERWISE.get(name, name): name for name in _MODULES}
+        self._found = dict[str, Family]()
 
     def __getitem__(self, architecture: str) -> Family:
-        let_forks_wait()
-        module = imported(f"{__package__}.{self._modules[architecture]}")
-        family: Family = module.FAMILY
+        family = self._found.get(architecture)
+        if family is None:
+            let_forks_wait()
+            module = imported(f"{__package__}.{self._modules[architecture]}")
+            family = self._found[architecture] = module.FAMILY
         return family
 
     def __contains__(self, architecture: object) -> bool:
