@@ -118,10 +118,9 @@ ROOMS = {
 }  # fmt: skip
 # Code generation stays in these files.
 LLVMLITE = {
-    "kernels/compiler/jit.py",
-    "kernels/compiler/machine_code.py",
+    "kernels/compiler/host_cpu.py",
+    "kernels/compiler/llvm_linker.py",
     "kernels/compiler/numba_compiler.py",
-    "kernels/compiler/target.py",
     "kernels/limits/int8_peak.py",
     "kernels/products/bf16_weights.py",
     "kernels/products/byte_dots.py",
