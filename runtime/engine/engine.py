@@ -328,6 +328,7 @@ class Engine(ProcessBound):
             pages=self._pages.ctypes.data,
             blocks=self._blocks.ctypes.data,
             out_rows=self._out_rows.ctypes.data,
+            n_runs=self.pool.n_threads,
             record_nbytes=ARITHMETICS[self.arithmetic],
             logits_stride=4 * b.logits_width,
             scratch_stride=b.scratch.stride,
