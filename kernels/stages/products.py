@@ -110,10 +110,22 @@ def publish(stage, step, chunk, n_chunks):
 
 
 @device
+def _strips(stage, step, chunk, n_chunks):
+    """First and last strip of a chunk.
+
+    Chunks that lie side by side are dealt n_runs apart, so that threads which take them in turns
+    each go through memory in one run.
+    """
+    n_runs, n_strips = get_i64(step + STEP.n_runs), get_i64(stage + PRODUCT.n_strips)
+    run = chunk % n_runs
+    place = run * (n_chunks // n_runs) + min(run, n_chunks % n_runs) + chunk // n_runs
+    return share(place, n_chunks, n_strips), share(place + 1, n_chunks, n_strips)
+
+
+@device
 def project(stage, step, chunk, n_chunks):
     """y = W x of all matrices, side by side, or y += W x."""
-    n, n_strips = n_rows(stage, step), get_i64(stage + PRODUCT.n_strips)
-    begin, end = share(chunk, n_chunks, n_strips), share(chunk + 1, n_chunks, n_strips)
+    n, (begin, end) = n_rows(stage, step), _strips(stage, step, chunk, n_chunks)
     y, y_stride = get_i64(stage + PRODUCT.y), get_i64(stage + PRODUCT.y_stride)
     if y == 0:  # the logits, which every step has anew
         y, y_stride = get_i64(step + STEP.logits), get_i64(step + STEP.logits_stride)
@@ -195,9 +207,8 @@ def _activated(stage, v):
 @device
 def feed_forward(stage, step, chunk, n_chunks):
     """hidden = activation(ffn_gate x) * (ffn_up x), a strip (a block of records) at a time."""
-    n, n_strips = n_rows(stage, step), get_i64(stage + PRODUCT.n_strips)
-    begin, end = share(chunk, n_chunks, n_strips), share(chunk + 1, n_chunks, n_strips)
-    at_once = max(_ROWS_AT_ONCE // n, 1)
+    begin, end = _strips(stage, step, chunk, n_chunks)
+    at_once = max(_ROWS_AT_ONCE // n_rows(stage, step), 1)
     for first in range(begin, end, at_once):
         last = min(first + at_once, end)
         _make_hidden(stage, step, first, last)
@@ -255,7 +266,7 @@ def _put_hidden(stage, step, features, row, strip):
 
 @device
 def multiply(matrix, begin, end, records, floats, floats_stride, n, y, y_stride, adds):
-    """Strips begin .. end of y = W x for n tokens: many at once, the rest by vectors, one alone.
+    """Strips begin .. end of y = W x for n tokens: many at once, the rest by vectors, few alone.
 
     A kernel for many takes as long for a few tokens as for all that it has room for.
     """
@@ -265,7 +276,8 @@ def multiply(matrix, begin, end, records, floats, floats_stride, n, y, y_stride,
         n_many = min((n + get_i64(matrix + MATRIX.may_lack)) // at_once * at_once, n)
     rest = n - n_many
     if get_i64(matrix + MATRIX.vectors) != 0:
-        n_vectors = rest - int(rest % get_i64(matrix + MATRIX.vector_tokens) == 1)
+        few = rest % get_i64(matrix + MATRIX.vector_tokens)
+        n_vectors = rest - (few if few <= get_i64(matrix + MATRIX.narrow_tokens) else 0)
     token_nbytes = get_i64(matrix + MATRIX.record_nbytes)
     x, x_stride = records, n * token_nbytes
     if token_nbytes == 0:
