@@ -11,6 +11,7 @@ import dataclasses
 import os
 import subprocess
 import sys
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -161,14 +162,26 @@ def test_token_by_token(engine: Engine, tokens: list[int], expected: np.ndarray)
 
 
 def test_token_by_token_on_a_contended_machine(
-    engine: Engine, tokens: list[int], expected: np.ndarray
+    model: Any, pools: dict[int, Pool], tokens: list[int], expected: np.ndarray
 ) -> None:
-    """Where products of a single token are made in a thread's own memory (kernels/claims.py)."""
+    """Products of a single token are made in a thread's own memory (kernels/claims.py), or not."""
+    engine, is_over = model.engine(pools[2]), threading.Event()
     contended = ctypes.c_int64.from_address(engine.pool.address + CONTENDED)
-    contended.value = STAGE_MASK
+
+    def change() -> None:
+        """In the middle of stages too, in which threads then differ."""
+        while not is_over.is_set():
+            contended.value = STAGE_MASK - contended.value
+
+    contended.value, changing = STAGE_MASK, threading.Thread(target=change)
     try:
         assert (small.run(engine, tokens, [110] + [1] * 40) == expected).all()
+        changing.start()
+        assert (small.run(engine, tokens, [110] + [1] * 40) == expected).all()
     finally:
+        is_over.set()
+        if changing.ident is not None:
+            changing.join()
         contended.value = 0
 
 
