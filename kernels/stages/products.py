@@ -49,6 +49,19 @@ def n_product_chunks(stage, step):
     return min(get_i64(stage + PRODUCT.n_strips), get_i64(step + STEP.max_chunks))
 
 
+@device
+def _strips(stage, step, chunk, n_chunks):
+    """First and last strip of a chunk.
+
+    Chunks that lie side by side are dealt n_runs apart, so that threads which take them in turns
+    each go through memory in one run.
+    """
+    n_runs, n_strips = get_i64(step + STEP.n_runs), get_i64(stage + PRODUCT.n_strips)
+    run = chunk % n_runs
+    place = run * (n_chunks // n_runs) + min(run, n_chunks % n_runs) + chunk // n_runs
+    return share(place, n_chunks, n_strips), share(place + 1, n_chunks, n_strips)
+
+
 # --- a single row's chunks, which may be made twice: first in `work`, then where all see them -----
 
 
@@ -66,8 +79,7 @@ def is_repeatable(stage, step, n_chunks):
 @device
 def make(stage, step, chunk, n_chunks):
     """A chunk's products in `work`, with what becomes of each alone."""
-    n_strips = get_i64(stage + PRODUCT.n_strips)
-    begin, end = share(chunk, n_chunks, n_strips), share(chunk + 1, n_chunks, n_strips)
+    begin, end = _strips(stage, step, chunk, n_chunks)
     if get_i64(stage) == FEED_FORWARD:
         _make_hidden(stage, step, begin, end)
         return
@@ -89,8 +101,7 @@ def make(stage, step, chunk, n_chunks):
 @device
 def publish(stage, step, chunk, n_chunks):
     """What `make` left in `work`, to where the next stages read it."""
-    n_strips, work = get_i64(stage + PRODUCT.n_strips), get_i64(step + STEP.work)
-    begin, end = share(chunk, n_chunks, n_strips), share(chunk + 1, n_chunks, n_strips)
+    work, (begin, end) = get_i64(step + STEP.work), _strips(stage, step, chunk, n_chunks)
     y = get_i64(stage + PRODUCT.y)
     if get_i64(stage) == FEED_FORWARD:
         for strip in range(begin, end):
@@ -107,19 +118,6 @@ def publish(stage, step, chunk, n_chunks):
 
 
 # --- any number of rows ---------------------------------------------------------------------------
-
-
-@device
-def _strips(stage, step, chunk, n_chunks):
-    """First and last strip of a chunk.
-
-    Chunks that lie side by side are dealt n_runs apart, so that threads which take them in turns
-    each go through memory in one run.
-    """
-    n_runs, n_strips = get_i64(step + STEP.n_runs), get_i64(stage + PRODUCT.n_strips)
-    run = chunk % n_runs
-    place = run * (n_chunks // n_runs) + min(run, n_chunks % n_runs) + chunk // n_runs
-    return share(place, n_chunks, n_strips), share(place + 1, n_chunks, n_strips)
 
 
 @device
@@ -207,8 +205,8 @@ def _activated(stage, v):
 @device
 def feed_forward(stage, step, chunk, n_chunks):
     """hidden = activation(ffn_gate x) * (ffn_up x), a strip (a block of records) at a time."""
-    begin, end = _strips(stage, step, chunk, n_chunks)
-    at_once = max(_ROWS_AT_ONCE // n_rows(stage, step), 1)
+    n, (begin, end) = n_rows(stage, step), _strips(stage, step, chunk, n_chunks)
+    at_once = max(_ROWS_AT_ONCE // n, 1)
     for first in range(begin, end, at_once):
         last = min(first + at_once, end)
         _make_hidden(stage, step, first, last)
