@@ -10,7 +10,7 @@ from concurrent.futures import Future
 from contextlib import ExitStack
 from contextvars import copy_context
 from pathlib import Path
-from typing import Any, Literal, NoReturn
+from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
 from halfbyte import settings, system
 from halfbyte.call_arguments import check_progress, unknown_argument
@@ -43,6 +43,7 @@ from halfbyte.families.tensors import check_tensors
 from halfbyte.generation.model_hash import FileStamp
 from halfbyte.gguf.file import GGUFFile
 from halfbyte.gguf.split import model_file
+from halfbyte.import_lock import Later
 from halfbyte.kernels.compiler import jit
 from halfbyte.kernels.compiler.uninterrupted import leave_if_unwanted, uninterrupted
 from halfbyte.kernels.layouts.kv_pages import PAGE
@@ -50,13 +51,16 @@ from halfbyte.kernels.pool import Pool
 from halfbyte.lazy_dataclass import dataclass
 from halfbyte.lora.paths import AdapterPaths, adapter_paths
 from halfbyte.methods.remembered import Remembered
-from halfbyte.model import Model
 from halfbyte.models import catalogue
 from halfbyte.models.folder import converted
 from halfbyte.progress import Progress, silent
 from halfbyte.tokenizer import Tokenizer
 from halfbyte.tokenizer.same_ids import tokenizer_of
 
+if TYPE_CHECKING:
+    from halfbyte import model as answers
+else:  # it takes as long to import as a small model's weights to be packed
+    answers = Later("halfbyte.model")
 log = logging.getLogger(__name__)
 _TELL_AFTER_S = 1.0  # ready kernels take a fraction of it
 
@@ -97,7 +101,7 @@ def load(
     draft: str | os.PathLike[str] | Literal[False] | None = None,
     progress: Progress | None = None,
     **unknown: NoReturn,
-) -> Model:
+) -> answers.Model:
     """Load a model.
 
     Args:
@@ -155,7 +159,7 @@ def _check_arguments(
     return adapter_paths(adapter)
 
 
-def _adapted(model: Model, adapters: list[tuple[str, float]]) -> Model:
+def _adapted(model: answers.Model, adapters: list[tuple[str, float]]) -> answers.Model:
     """The model with these adapters in use."""
     try:
         model.use_adapters([(model.load_adapter(path), scale) for path, scale in adapters])
@@ -165,7 +169,7 @@ def _adapted(model: Model, adapters: list[tuple[str, float]]) -> Model:
     return model
 
 
-def _guarded(work: Callable[..., Model], *given: Any) -> Model:
+def _guarded(work: Callable[..., answers.Model], *given: Any) -> answers.Model:
     """What `work` returns, from a thread that no signal interrupts, with the caller's context."""
     context = copy_context()
     return uninterrupted(lambda: context.run(work, *given))
@@ -212,7 +216,7 @@ def _load(
     remembered: Remembered,
     progress: Progress | None,
     guesses: bool,
-) -> Model:
+) -> answers.Model:
     """The model of the first file, with that of a second one, or a layer of its own, to guess."""
     begin = time.perf_counter()
     with ExitStack() as files:
@@ -236,6 +240,7 @@ def _load(
         stamps = [FileStamp.of(name) for name in own.file.paths]
         system.set_up_kernels()
         _compile(checked, how, report, is_shown=progress is not None)
+        files.enter_context(done_beside(lambda: answers.Model))
         pool = system.start_pool(how.n_threads)
         try:
             weights = _weights(own, rooms[0], pool, report, "load", how.arithmetic)
@@ -247,7 +252,7 @@ def _load(
                 draft = remembered.draft_model(beside, engine)
             prompts = remembered.memory(engine, stamps)
             words, load_s = tokenizer.result(), time.perf_counter() - begin
-            return Model(paths[0], own.config, words, engine, load_s, card, prompts, draft)
+            return answers.Model(paths[0], own.config, words, engine, load_s, card, prompts, draft)
         except BaseException:
             pool.close()
             raise

@@ -29,7 +29,7 @@ COVERED_BY = {
     "kernels/compiler/compile_processes.py": "kernels/compiler/test_compile_server.py",
     "kernels/compiler/deferred.py": "kernels/compiler/test_jit.py",
     "kernels/compiler/helper_compiler.py": "kernels/compiler/test_jit.py",
-    "kernels/compiler/machine_code.py": "kernels/compiler/test_jit.py",
+    "kernels/compiler/llvm_linker.py": "kernels/compiler/test_machine_code.py",
     "kernels/compiler/numba_compiler.py": "kernels/compiler/test_jit.py",
     "kernels/formats/block_format.py": "kernels/formats/test_codes.py",
     "kernels/formats/codebook.py": "kernels/formats/test_codebooks.py",
