@@ -170,8 +170,21 @@ def _hide(module: Any, entry: str) -> None:
 
 
 def _optimize(module: Any) -> None:
-    """LLVM's passes over all that a kernel has, once."""
-    options = llvm.create_pipeline_tuning_options(speed_level=3)
-    options.slp_vectorization = False
+    """LLVM's passes over all that a kernel has, once.
+
+    Kernels are written as they are to be: vectors by hand, loops unrolled where it pays. What
+    comes first has loops in their usual form before calls are inlined, without which LLVM spills
+    registers of the products for many tokens.
+    """
+    options = llvm.create_pipeline_tuning_options(speed_level=1)
+    options.loop_unrolling = options.loop_vectorization = options.loop_interleaving = False
     builder = llvm.create_pass_builder(cpu_target.target_context.codegen()._tm, options)
+    first = llvm.create_new_module_pass_manager()
+    first.add_sroa_pass()
+    first.add_instruction_combine_pass()
+    first.add_simplify_cfg_pass()
+    first.add_loop_rotate_pass()
+    first.add_instruction_combine_pass()
+    first.add_jump_threading_pass()
+    first.run(module, builder)
     builder.getModulePassManager().run(module, builder)
