@@ -28,8 +28,8 @@ from halfbyte.converting.sources.gguf_checks import check_head
 from halfbyte.converting.sources.source import Source
 from halfbyte.converting.target import check_distinct, check_space, check_target, part_file
 from halfbyte.converting.writer import Planned, Writer
-from halfbyte.file_names import file_name
-from halfbyte.file_warnings import said_once
+from halfbyte.files.file_names import file_name
+from halfbyte.files.file_warnings import said_once
 from halfbyte.gguf.file import GGUFFile
 from halfbyte.lazy_dataclass import dataclass
 from halfbyte.progress import Progress, silent

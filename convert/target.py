@@ -20,7 +20,7 @@ from pathlib import Path
 from types import ModuleType
 
 from halfbyte.errors import ConversionError, HalfbyteError, RequestError
-from halfbyte.file_names import cut_name, refusal
+from halfbyte.files.file_names import cut_name, refusal
 
 fcntl: ModuleType | None
 try:

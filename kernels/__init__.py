@@ -7,7 +7,8 @@
     quantizers/   floats to blocks and back, for conversion
     layouts/      how weights, activations, keys and values lie in memory
     formats/      tensor types of GGUF: blocks, and where a weight's codes lie in them
-    masks.py      masks over a row of logits
+    sampling/     masks over a row of logits, and where a draw falls
+    claims.py     chunks that are made again when a thread is kept away
     pool.py       the threads that work through one job together
     vectors/      the vocabulary that kernels are written in, as LLVM
     compiler/     which instructions are compiled for, and the cache of compiled code

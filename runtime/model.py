@@ -10,12 +10,7 @@ from typing import TYPE_CHECKING, Any, overload
 import numpy as np
 from numpy.typing import NDArray
 
-from halfbyte.adapting import AdaptingModel
-from halfbyte.answering import AnsweringModel
-from halfbyte.async_model import AsyncModel, ChatOptions, CompleteOptions, InfillOptions
 from halfbyte.call_arguments import is_whole
-from halfbyte.drafting import DraftingModel
-from halfbyte.editing import EditingModel
 from halfbyte.engine.engine import Engine
 from halfbyte.engine.memory import empty
 from halfbyte.errors import ContextLengthError, RequestError
@@ -33,15 +28,20 @@ from halfbyte.generation.scheduler import Scheduler
 from halfbyte.generation.speculation.draft_model import DraftModel
 from halfbyte.generation.stream import CompletionStream
 from halfbyte.generation.terms import Terms
-from halfbyte.inspecting import InspectingModel
+from halfbyte.methods.adapting import AdaptingModel
+from halfbyte.methods.answering import AnsweringModel
+from halfbyte.methods.async_model import AsyncModel, ChatOptions, CompleteOptions, InfillOptions
+from halfbyte.methods.drafting import DraftingModel
+from halfbyte.methods.editing import EditingModel
+from halfbyte.methods.inspecting import InspectingModel
+from halfbyte.methods.remembered import RememberingModel
+from halfbyte.methods.scoring import ScoringModel
 from halfbyte.planning.call_plan import Plan
 from halfbyte.planning.planner import Planner
 from halfbyte.process_bound import ProcessBound
 from halfbyte.prompt.inputs import Prompt, check_ids
 from halfbyte.prompt.messages import Message
-from halfbyte.remembered import RememberingModel
 from halfbyte.results import shown
-from halfbyte.scoring import ScoringModel
 from halfbyte.tokenizer import Tokenizer
 
 if TYPE_CHECKING:
@@ -85,6 +85,8 @@ class Model(
             return f"<Model {shown(c.name or self.path)}: {shape}, closed>"
         types = ", ".join(sorted({matrix.format.name for matrix in weights.matrices.values()}))
         run = f"{e.arithmetic}, ctx {self.n_ctx}, KV {e.layout.kv_type}, {self.n_threads} threads"
+        if c.attention_window:
+            run += f", window {c.attention_sinks}+{c.attention_window}"
         run += f", draft {shown(self.draft.name)}" if self.draft else ""
         return f"<Model {shown(c.name or self.path)}: {shape}, {types}, {run}>"
 

@@ -13,7 +13,6 @@ from typing import Any
 import pytest
 
 import halfbyte
-from halfbyte.chat_planning import ChatAsked
 from halfbyte.converting.options import ConversionOptions, Options
 from halfbyte.generation import call_keywords as keys
 from halfbyte.generation.adaptation import LoadedAdapters
@@ -22,6 +21,7 @@ from halfbyte.generation.params import SamplingParams
 from halfbyte.generation.syntax.syntax import Syntax
 from halfbyte.models import catalogue
 from halfbyte.planning.call_options import Options as CallOptions
+from halfbyte.planning.chat_planning import ChatAsked
 from halfbyte.tokenizer import Tokenizer
 
 ROOT = Path(__file__).resolve().parent.parent

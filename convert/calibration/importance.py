@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 
 from halfbyte.converting.target import part_file
 from halfbyte.errors import ModelFileError
-from halfbyte.file_reader import FileReader
+from halfbyte.files.file_reader import FileReader
 from halfbyte.gguf.file import GGUFFile
 from halfbyte.gguf.metadata import Cursor
 from halfbyte.lazy_dataclass import dataclass

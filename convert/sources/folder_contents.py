@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from halfbyte.file_kinds import PICKLED, Kind, has_gguf_name, kind_of
+from halfbyte.files.file_kinds import PICKLED, Kind, has_gguf_name, kind_of
 
 _SHARD = re.compile(r"model-(\d{5})-of-(\d{5})\.safetensors")
 _INDEX = "model.safetensors.index.json"

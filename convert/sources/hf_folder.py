@@ -6,11 +6,11 @@ import logging
 import os
 from pathlib import Path
 
-from halfbyte.adapters import refuse_adapter
 from halfbyte.converting.sources.folder_contents import contents_of
 from halfbyte.converting.sources.safetensors_file import SafetensorsFile, StoredTensor
 from halfbyte.errors import ConversionError
-from halfbyte.json_folder import JSONFolder
+from halfbyte.files.adapters import refuse_adapter
+from halfbyte.files.json_folder import JSONFolder
 
 log = logging.getLogger(__name__)
 

@@ -20,8 +20,8 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 
 from halfbyte.errors import ConversionError
-from halfbyte.file_kinds import SAFETENSORS, refused
-from halfbyte.file_reader import FileReader
+from halfbyte.files.file_kinds import SAFETENSORS, refused
+from halfbyte.files.file_reader import FileReader
 from halfbyte.kernels.formats.block_format import BlockFormat
 from halfbyte.kernels.formats.registry import FORMATS
 from halfbyte.lazy_dataclass import dataclass

@@ -2,6 +2,9 @@
 
 A vector of codes is 64 bytes, 16 lanes of 4 neighbours. It meets 4 bytes of a row (a query, or the
 weights of 4 positions), the same for every lane. All sums are exact in 32 bits on every ISA.
+
+Weights of positions are two digits of 7 bits, which every ISA's dot product takes beside any byte,
+or, for values of 4 bits, a byte: an ISA that has signed bytes only takes that in two halves.
 """
 
 from __future__ import annotations
@@ -31,8 +34,10 @@ from halfbyte.kernels.vectors.emit import (
 from halfbyte.kernels.vectors.simd import F32x16, Tile, elementwise
 
 _V_CODES = ir.VectorType(I8, 4 * LANES)
-DIGIT = 128  # weights of positions are two digits of this base: bytes of 7 bits fit every ISA
-LARGEST_WEIGHT = DIGIT * DIGIT - 1
+DIGIT = 128  # the base of digits
+LARGEST_OF_DIGITS = DIGIT * DIGIT - 1
+LARGEST_OF_BYTE = 253  # what was rounded away before, at most a half, is added to it
+_SIGNED_ONLY = ("neon", "generic")
 
 
 @intrinsic(prefer_literal=True)
@@ -140,41 +145,57 @@ def add_key_dots(tc: Any, acc: Any, codes: Any, x: Any, stride: Any, are_bytes: 
 
 
 @intrinsic(prefer_literal=True)
-def add_value_dots(tc: Any, acc: Any, codes: Any, digits: Any, stride: Any, t: Any) -> Any:
-    """acc[vector, row] += codes[vector], signed, * the 4 digits (0 .. 127) of each row."""
-    n_rows = t.literal_value
+def add_value_dots(
+    tc: Any, acc: Any, codes: Any, weights: Any, stride: Any, are_bytes: Any, t: Any
+) -> Any:
+    """acc[vector, row] += codes[vector], signed, * the 4 weights of each row.
+
+    Those are digits, or whole bytes for codes within +-15.
+    """
+    whole, n_rows = bool(are_bytes.literal_value), t.literal_value
 
     def codegen(ctx: Any, b: Any, sig: Any, args: Any) -> Any:
-        acc, codes, dot = unpack(b, args[0]), unpack(b, args[1]), DOT[target.current().name]
+        acc, codes, isa = unpack(b, args[0]), unpack(b, args[1]), target.current().name
         for i in range(n_rows):
-            same = _splat_four(b, args[2], args[3], i)
-            for v, code in enumerate(codes):
-                k = v * n_rows + i
-                acc[k] = dot(b, acc[k], same, code, False)
+            four = emit.load(b, I32, args[2], args[3], i)
+            for part in _halves(b, four) if whole and isa in _SIGNED_ONLY else (four,):
+                same = b.bitcast(emit.splat(b, part), _V_CODES)
+                for v, code in enumerate(codes):
+                    k = v * n_rows + i
+                    acc[k] = DOT[isa](b, acc[k], same, code, False)
         return pack(b, acc)
 
-    return acc(acc, codes, types.int64, types.int64, t), codegen
+    return acc(acc, codes, types.int64, types.int64, are_bytes, t), codegen
+
+
+def _halves(b: Any, four: Any) -> tuple[Any, Any]:
+    """Four bytes up to 254 as two times four up to 127, whose sum they are."""
+    half = b.and_(b.lshr(four, ir.Constant(I32, 1)), ir.Constant(I32, 0x7F7F7F7F))
+    return half, b.sub(four, half)
 
 
 def _splat_four(b: Any, address: Any, stride: Any, i: int) -> Any:
     return b.bitcast(emit.splat(b, emit.load(b, I32, address, stride, i)), _V_CODES)
 
 
+@elementwise
+def join_digits(b: Any, high: Any, low: Any) -> Any:
+    """128 * high + low."""
+    return b.add(b.mul(high, constant(V_I32, DIGIT)), low)
+
+
 @intrinsic(prefer_literal=True)
-def weighted_sums(tc: Any, high: Any, low: Any, scales: Any, stride: Any, t: Any) -> Any:
-    """float(128 * high + low)[vector, row] * scale[row], each operation rounded once."""
-    tile, n_rows = Tile("f32", high.n), t.literal_value
+def scaled_sums(tc: Any, sums: Any, scales: Any, stride: Any, t: Any) -> Any:
+    """float(sums)[vector, row] * scale[row], each operation rounded once."""
+    tile, n_rows = Tile("f32", sums.n), t.literal_value
 
     def codegen(ctx: Any, b: Any, sig: Any, args: Any) -> Any:
-        loads = (emit.load(b, F32, args[2], args[3], i) for i in range(n_rows))
+        loads = (emit.load(b, F32, args[1], args[2], i) for i in range(n_rows))
         scales = [emit.splat(b, x) for x in loads]
-        sums = []
-        for k, (x, y) in enumerate(zip(unpack(b, args[0]), unpack(b, args[1]), strict=True)):
-            whole = b.sitofp(b.add(b.mul(x, constant(V_I32, DIGIT)), y), V_F32)
-            sums.append(b.fmul(whole, scales[k % n_rows]))
-        return pack(b, sums)
+        sums = enumerate(unpack(b, args[0]))
+        return pack(b, [b.fmul(b.sitofp(x, V_F32), scales[k % n_rows]) for k, x in sums])
 
-    return tile(high, low, types.int64, types.int64, t), codegen
+    return tile(sums, types.int64, types.int64, t), codegen
 
 
 @emits(types.void(types.int64, F32x16))

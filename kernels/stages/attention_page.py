@@ -19,6 +19,7 @@ from halfbyte.kernels.vectors.simd import (
     max_lanes,
     maximum,
     mul,
+    prefetch_to_l2,
     splat,
     store,
     sub,
@@ -42,24 +43,38 @@ def load_elements(address, stride, is_f16, n):
 
 
 @device
-def _scores(q, row_nbytes, keys, d, n_vectors, weights, size, n, tile):
+def prefetch_lines(address, nbytes):
+    """Ask for the cache lines of so many bytes: of the next page, as much as is read of this one.
+
+    Whatever order a page is read in, the next one is asked for from front to back: the memory is
+    fastest then.
+    """
+    for at in range(0, nbytes, 64):
+        prefetch_to_l2(address + at)
+
+
+@device
+def _scores(q, row_nbytes, keys, ahead, d, n_vectors, weights, size, n, tile):
     """weights[row][key] = q[row] . key, for `tile` rows and n vectors of 16 keys at a time."""
     for v in range(0, n_vectors, n):
         acc = zeros(n, tile)
         for i in range(d):
             at = keys + (v * d + i) * 16 * size
+            prefetch_lines(keys + ahead + (v * d + i * n) * 16 * size, n * 16 * size)
             columns = load_elements(at, d * 16 * size, size == 2, n)
             acc = add_outer(acc, columns, q + 4 * i, row_nbytes, tile)
         save_tile(acc, weights + 64 * v, 64, WEIGHTS, n, tile)
 
 
 @device
-def _weighted(weights, values, row_nbytes, dv, n_keys, out, size, n, tile):
+def _weighted(weights, values, ahead, row_nbytes, dv, n_keys, out, size, n, tile):
     """out[row] = the sum of values[key] * weights[row][key], for `tile` rows of dv features."""
     for v in range(0, dv // 16, n):
         acc = zeros(n, tile)
         for key in range(n_keys):
             at = values + key * row_nbytes + 16 * v * size
+            nearby = (v * n_keys + key * n) * 16 * size
+            prefetch_lines(values + ahead + nearby, n * 16 * size)
             columns = load_elements(at, 16 * size, size == 2, n)
             acc = add_outer(acc, columns, weights + 4 * key, WEIGHTS, tile)
         save_tile(acc, out + 64 * v, 64, 4 * dv, n, tile)
@@ -101,8 +116,8 @@ def _exponentials(scores, top, n_vectors):
 
 
 @device
-def softmax_rows(weights, states, n_seen, window, n_rows, n_vectors, GROUP, CAP):
-    """Scores of a page -> exponentials below each row's maximum; keeps maxima and sums.
+def find_maxima(weights, states, n_seen, window, n_rows, n_vectors, GROUP, CAP):
+    """The largest score of each row into `states`; what a row does not see becomes no score.
 
     The first query sees `n_seen` positions from the page's first on, the next one more.
     Vectors behind n_vectors, a multiple of 4, hold no row's keys: what is left out is zeros.
@@ -112,6 +127,12 @@ def softmax_rows(weights, states, n_seen, window, n_rows, n_vectors, GROUP, CAP)
         n = n_seen + row // GROUP
         top = _largest(weights + row * WEIGHTS, n - window, n, n_vectors)
         put_f32(states + 4 * row, top)
+
+
+@device
+def softmax_rows(weights, states, n_seen, window, n_rows, n_vectors, GROUP, CAP):
+    """Scores of a page -> exponentials below each row's maximum; keeps maxima and sums."""
+    find_maxima(weights, states, n_seen, window, n_rows, n_vectors, GROUP, CAP)
     for row in range(n_rows):
         total = _exponentials(weights + row * WEIGHTS, get_f32(states + 4 * row), n_vectors)
         put_f32(states + PLANE + 4 * row, total)
@@ -124,45 +145,53 @@ def fills_tile(left, ROWS, FEWER):
 
 
 @device
-def weigh_rows(weights, values, row_nbytes, n_keys, n_rows, out, DV, SIZE, PV, SINGLE, ROWS,
+def weigh_rows(weights, values, ahead, row_nbytes, n_keys, n_rows, out, DV, SIZE, PV, SINGLE, ROWS,
                FEWER):  # fmt: skip
     """out[row] = the sum of values[key] * weights[row][key], in tiles of rows."""
     row = 0
     while row < n_rows:
         w, to = weights + row * WEIGHTS, out + row * DV * 4
         if fills_tile(n_rows - row, ROWS, FEWER):
-            _weighted(w, values, row_nbytes, DV, n_keys, to, SIZE, PV, ROWS)
+            _weighted(w, values, ahead, row_nbytes, DV, n_keys, to, SIZE, PV, ROWS)
             row += ROWS
         elif n_rows - row > 1:
-            _weighted(w, values, row_nbytes, DV, n_keys, to, SIZE, PV, FEWER)
+            _weighted(w, values, ahead, row_nbytes, DV, n_keys, to, SIZE, PV, FEWER)
             row += FEWER
         else:
-            _weighted(w, values, row_nbytes, DV, n_keys, to, SIZE, SINGLE, 1)
+            _weighted(w, values, ahead, row_nbytes, DV, n_keys, to, SIZE, SINGLE, 1)
             row += 1
 
 
 @device
-def attend_page(queries, states, keys, n_seen, window, n_keys, n_rows, weights, out, D,
+def last_seen(n_seen, n_rows, GROUP):
+    """How many of a page's positions the last row sees, where the first one sees `n_seen`."""
+    return min(n_seen + (n_rows - 1) // GROUP, PAGE)
+
+
+@device
+def attend_page(queries, states, keys, ahead, n_seen, window, n_rows, weights, out, D,
                 DV, SIZE, GROUP, VECTORS, PV, SINGLE, ROWS, FEWER, CAP):  # fmt: skip
     """What a page gives: max and sum into `states`, values into `out`, rows of DV floats.
 
-    All rows meet the keys, then all the values, either of which stay in the L1 cache meanwhile.
-    Where rows are left over, a tile computes more from stale, unused scratch.
+    `ahead` bytes from the page lies the next one, which is asked for meanwhile. All rows meet the
+    keys, then all the values, either of which stay in the L1 cache. Where rows are left over, a
+    tile computes more from stale, unused scratch.
     """
+    n_keys = last_seen(n_seen, n_rows, GROUP)
     n_vectors, row = (n_keys + 63) // 64 * 4, 0
     while row < n_rows:
         q, w = queries + row * DV * 4, weights + row * WEIGHTS
         if fills_tile(n_rows - row, ROWS, FEWER):
-            _scores(q, DV * 4, keys, D, n_vectors, w, SIZE, VECTORS, ROWS)
+            _scores(q, DV * 4, keys, ahead, D, n_vectors, w, SIZE, VECTORS, ROWS)
             row += ROWS
         elif n_rows - row > 1:
-            _scores(q, DV * 4, keys, D, n_vectors, w, SIZE, VECTORS, FEWER)
+            _scores(q, DV * 4, keys, ahead, D, n_vectors, w, SIZE, VECTORS, FEWER)
             row += FEWER
         else:
-            _scores(q, DV * 4, keys, D, n_vectors, w, SIZE, 4, 1)
+            _scores(q, DV * 4, keys, ahead, D, n_vectors, w, SIZE, 4, 1)
             row += 1
     softmax_rows(weights, states, n_seen, window, n_rows, n_vectors, GROUP, CAP)
-    weigh_rows(weights, keys + PAGE * D * SIZE, DV * SIZE, n_keys, n_rows, out, DV, SIZE, PV,
+    weigh_rows(weights, keys + PAGE * D * SIZE, ahead, DV * SIZE, n_keys, n_rows, out, DV, SIZE, PV,
                SINGLE, ROWS, FEWER)  # fmt: skip
 
 

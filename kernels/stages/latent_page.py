@@ -12,7 +12,9 @@ from halfbyte.kernels.compiler.jit import device
 from halfbyte.kernels.stages.attention_page import (
     WEIGHTS,
     fills_tile,
+    last_seen,
     load_elements,
+    prefetch_lines,
     softmax_rows,
     weigh_rows,
 )
@@ -21,34 +23,36 @@ from halfbyte.kernels.vectors.tiles import add_dots, save_sums, zeros
 
 
 @device
-def _scores(q, row_nbytes, keys, d, n_keys, weights, size, n, tile):
+def _scores(q, row_nbytes, keys, ahead, d, n_keys, weights, size, n, tile):
     """weights[row][key] = q[row] . key, for `tile` rows and n keys at a time."""
     for key in range(0, n_keys, n):
         acc = zeros(n, tile)
         for i in range(0, d, 16):
+            prefetch_lines(keys + ahead + (key * d + i * n) * size, n * 16 * size)
             columns = load_elements(keys + (key * d + i) * size, d * size, size == 2, n)
             acc = add_dots(acc, columns, q + 4 * i, row_nbytes, tile)
         save_sums(acc, weights + 4 * key, WEIGHTS, n, tile)
 
 
 @device
-def attend_latents(queries, states, keys, n_seen, window, n_keys, n_rows, weights, out, D,
+def attend_latents(queries, states, keys, ahead, n_seen, window, n_rows, weights, out, D,
                    DV, SIZE, GROUP, VECTORS, PV, SINGLE, ROWS, FEWER, CAP):  # fmt: skip
     """What a page gives: max and sum into `states`, values into `out`, rows of DV floats."""
+    n_keys = last_seen(n_seen, n_rows, GROUP)
     n_vectors, row, P = (n_keys + 63) // 64 * 4, 0, (D + 31) // 32 * 32
     while row < n_rows:
         q, w = queries + row * P * 4, weights + row * WEIGHTS
         if fills_tile(n_rows - row, ROWS, FEWER):
-            _scores(q, P * 4, keys, P, 16 * n_vectors, w, SIZE, VECTORS, ROWS)
+            _scores(q, P * 4, keys, ahead, P, 16 * n_vectors, w, SIZE, VECTORS, ROWS)
             row += ROWS
         elif n_rows - row > 1:
-            _scores(q, P * 4, keys, P, 16 * n_vectors, w, SIZE, VECTORS, FEWER)
+            _scores(q, P * 4, keys, ahead, P, 16 * n_vectors, w, SIZE, VECTORS, FEWER)
             row += FEWER
         else:
-            _scores(q, P * 4, keys, P, 16 * n_vectors, w, SIZE, 4, 1)
+            _scores(q, P * 4, keys, ahead, P, 16 * n_vectors, w, SIZE, 4, 1)
             row += 1
     softmax_rows(weights, states, n_seen, window, n_rows, n_vectors, GROUP, CAP)
-    weigh_rows(weights, keys, P * SIZE, n_keys, n_rows, out, DV, SIZE, PV, SINGLE, ROWS,
+    weigh_rows(weights, keys, 0, P * SIZE, n_keys, n_rows, out, DV, SIZE, PV, SINGLE, ROWS,
                FEWER)  # fmt: skip
 
 

@@ -153,6 +153,19 @@ def add_all(tc: Any, total: Any, tile: Any) -> Any:
     return total(total, tile), codegen
 
 
+@intrinsic
+def max_all(tc: Any, largest: Any, tile: Any) -> Any:
+    """The largest of a vector and those of a tile; a NaN is none."""
+
+    def codegen(ctx: Any, b: Any, sig: Any, args: Any) -> Any:
+        (largest,) = unpack(b, args[0])
+        for vector in unpack(b, args[1]):
+            largest = b.select(b.fcmp_ordered(">", vector, largest), vector, largest)
+        return pack(b, [largest])
+
+    return largest(largest, tile), codegen
+
+
 @emits(F32x16(F32x16, types.int64, F32x16))
 def keep_first(b: Any, x: Any, n: Any, other: Any) -> Any:
     """Lanes below n from vector x, the rest from vector `other`."""
@@ -213,7 +226,20 @@ def load_e8m0(b: Any, address: Any) -> Any:
 @emits(types.void(types.int64))
 def prefetch(b: Any, address: Any) -> None:
     """Ask for the cache line at an address, which need not be anybody's."""
-    hint = [ir.Constant(I32, n) for n in (0, 3, 1)]  # for reading, near, of data
+    _prefetch(b, address, 3)
+
+
+@emits(types.void(types.int64))
+def prefetch_to_l2(b: Any, address: Any) -> None:
+    """The same for what is wanted later: it comes as far as the second cache.
+
+    There more lines can be waited for at a time than in the first.
+    """
+    _prefetch(b, address, 2)
+
+
+def _prefetch(b: Any, address: Any, locality: int) -> None:
+    hint = [ir.Constant(I32, n) for n in (0, locality, 1)]  # for reading, of data
     emit.call(b, "llvm.prefetch.p0", ir.VoidType(), emit.pointer(b, address), *hint)
 
 

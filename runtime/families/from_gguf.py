@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 
-from halfbyte.adapters import MERGE
 from halfbyte.errors import ModelFileError, UnsupportedModelError
 from halfbyte.families.config import (
     EXPERT_KEYS,
@@ -40,6 +39,7 @@ from halfbyte.families.sizes_from_gguf import read_sizes
 from halfbyte.families.tensors import OUTPUT
 from halfbyte.families.windows_from_gguf import read_windows
 from halfbyte.families.xielu import read_xielu
+from halfbyte.files.adapters import MERGE
 from halfbyte.gguf.file import GGUFFile
 from halfbyte.gguf.metadata import Metadata
 from halfbyte.kernels.layouts.kv_pages import MAX_GROUP

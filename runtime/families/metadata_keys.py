@@ -20,7 +20,7 @@ from collections.abc import Collection
 from halfbyte.errors import UnsupportedModelError
 from halfbyte.families.config import KEYS
 from halfbyte.families.neutral import OFF, Neutral, among, names
-from halfbyte.file_warnings import warn_about
+from halfbyte.files.file_warnings import warn_about
 from halfbyte.gguf.metadata import Metadata
 
 log = logging.getLogger(__name__)

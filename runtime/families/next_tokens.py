@@ -13,7 +13,7 @@ from collections.abc import Iterable
 
 from halfbyte.families.config import KEYS, MAX_LAYERS
 from halfbyte.families.family import Family
-from halfbyte.file_warnings import warn_about
+from halfbyte.files.file_warnings import warn_about
 from halfbyte.gguf.metadata import Metadata
 
 log = logging.getLogger(__name__)

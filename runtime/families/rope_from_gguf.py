@@ -35,7 +35,7 @@ from halfbyte.families.rope import (
     yarn_attention_factor,
 )
 from halfbyte.families.tensors import ROPE_LONG
-from halfbyte.file_warnings import warn_about
+from halfbyte.files.file_warnings import warn_about
 from halfbyte.gguf.file import GGUFFile
 from halfbyte.gguf.metadata import Metadata
 

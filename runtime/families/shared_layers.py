@@ -10,7 +10,7 @@ import os
 from collections.abc import Iterable
 
 from halfbyte.families.config import ModelConfig
-from halfbyte.file_warnings import warn_about
+from halfbyte.files.file_warnings import warn_about
 
 log = logging.getLogger(__name__)
 

@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 
 from halfbyte.errors import EngineError, RequestError
 from halfbyte.generation.params import SamplingParams
-from halfbyte.kernels.running_sums import index_passing
+from halfbyte.kernels.sampling.running_sums import index_passing
 
 F32 = NDArray[np.float32]
 F64 = NDArray[np.float64]

@@ -15,8 +15,8 @@ Source: ggml's docs/gguf.md.
 from __future__ import annotations
 
 from halfbyte.errors import ModelFileError, UnsupportedModelError
-from halfbyte.file_kinds import refused
-from halfbyte.file_reader import FileReader
+from halfbyte.files.file_kinds import refused
+from halfbyte.files.file_reader import FileReader
 from halfbyte.gguf.metadata import Cursor, Metadata, read_metadata
 from halfbyte.gguf.tensor_table import TensorInfo, read_tensors
 from halfbyte.lazy_dataclass import dataclass

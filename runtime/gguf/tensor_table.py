@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import field
 
 from halfbyte.errors import ModelFileError, UnsupportedModelError
-from halfbyte.file_reader import FileReader
+from halfbyte.files.file_reader import FileReader
 from halfbyte.gguf.metadata import Cursor
 from halfbyte.kernels.formats.block_format import BlockFormat
 from halfbyte.kernels.formats.registry import BY_GGML_ID, FORMATS

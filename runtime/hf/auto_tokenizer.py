@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from halfbyte.errors import MissingFileError, RequestError
-from halfbyte.file_kinds import is_gguf, is_json
+from halfbyte.files.file_kinds import is_gguf, is_json
+from halfbyte.files.json_folder import JSONFolder
 from halfbyte.gguf.split import model_file
 from halfbyte.hf.tokenizer import CodeLlamaTokenizer, LlamaTokenizer, PreTrainedTokenizer
 from halfbyte.hf.tokenizer.json_tokenizer import JSONTokenizer
@@ -19,7 +20,6 @@ from halfbyte.hf.tokenizer.saved_files import (
     vocabulary_file,
 )
 from halfbyte.hf.tokenizer.vocabularies import read_gguf, read_sentencepiece
-from halfbyte.json_folder import JSONFolder
 from halfbyte.tokenizer import Vocabulary
 
 _MARKER = "▁<PRE>".encode()  # only Code Llama's vocabularies have it

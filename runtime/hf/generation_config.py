@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from halfbyte.call_arguments import check_path
 from halfbyte.errors import MissingFileError, RequestError
+from halfbyte.files.json_folder import JSONFolder
 from halfbyte.hf.arguments import is_same
 from halfbyte.hf.generation_checks import checked
 from halfbyte.hf.generation_names import ABSENT, DEFAULTS, WITHOUT_EFFECT
 from halfbyte.hf.keywords import GenerateOptions
-from halfbyte.json_folder import JSONFolder
 from halfbyte.lazy_dataclass import dataclass
 
 if TYPE_CHECKING:

@@ -7,16 +7,16 @@ from collections.abc import Mapping
 from dataclasses import asdict, fields
 from typing import Any
 
-from halfbyte.adapters import refuse_adapter
 from halfbyte.errors import RequestError
 from halfbyte.families.config import ModelConfig
 from halfbyte.families.from_gguf import config_from_gguf
 from halfbyte.families.from_hf import config_from_hf
+from halfbyte.files.adapters import refuse_adapter
+from halfbyte.files.json_folder import JSONFolder
 from halfbyte.gguf.file import GGUFFile
 from halfbyte.gguf.split import model_file
 from halfbyte.hf.arguments import located
 from halfbyte.hf.errors import MissingNameError
-from halfbyte.json_folder import JSONFolder
 from halfbyte.lazy_dataclass import dataclass
 from halfbyte.tokenizer import Vocabulary
 

@@ -13,14 +13,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from halfbyte.adapters import ADAPTER_FILE
 from halfbyte.errors import MissingFileError, ModelFileError, UnsupportedModelError
 from halfbyte.families.config import ModelConfig
 from halfbyte.families.delta_order import arrangement
 from halfbyte.families.registry import family_of
 from halfbyte.families.tensors import TensorSpec
-from halfbyte.file_kinds import PICKLED
-from halfbyte.json_folder import JSONFolder
+from halfbyte.files.adapters import ADAPTER_FILE
+from halfbyte.files.file_kinds import PICKLED
+from halfbyte.files.json_folder import JSONFolder
 from halfbyte.lora.adapter import F32, Adapter, Factors, Kind
 from halfbyte.lora.matrices import Pair, matrices_of, paired
 from halfbyte.lora.peft_config import PeftConfig

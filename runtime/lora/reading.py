@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from halfbyte.adapters import ADAPTER_FILE
 from halfbyte.errors import MissingFileError, ModelFileError
 from halfbyte.families.config import ModelConfig
-from halfbyte.file_kinds import is_gguf, refused
+from halfbyte.files.adapters import ADAPTER_FILE
+from halfbyte.files.file_kinds import is_gguf, refused
 from halfbyte.lora.adapter import Adapter
 from halfbyte.lora.gguf_adapter import read_gguf_adapter
 from halfbyte.lora.peft_folder import is_peft_folder, read_peft_folder

@@ -21,8 +21,8 @@ from pathlib import Path
 from halfbyte import settings
 from halfbyte.call_arguments import check_flag, check_progress
 from halfbyte.errors import DownloadError, MissingFileError, ModelFileError, RequestError
-from halfbyte.file_kinds import has_gguf_name
-from halfbyte.file_names import refusal
+from halfbyte.files.file_kinds import has_gguf_name
+from halfbyte.files.file_names import refusal
 from halfbyte.gguf.shard_name import shards_of
 from halfbyte.models import inventory
 from halfbyte.models.entries import CATALOGUE, Entry, HubModel, PackagedModel, WheelModel

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from halfbyte import settings
 from halfbyte.errors import ModelFileError
-from halfbyte.file_names import file_name
+from halfbyte.files.file_names import file_name
 from halfbyte.models.cache import model_lock
 from halfbyte.models.inventory import stamp
 from halfbyte.progress import Progress

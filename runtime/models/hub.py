@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from halfbyte.errors import DownloadError, ModelFileError
-from halfbyte.file_kinds import has_gguf_name
+from halfbyte.files.file_kinds import has_gguf_name
 from halfbyte.gguf.shard_name import ShardName
 from halfbyte.models.cache import (
     check_sha256,

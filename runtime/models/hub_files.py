@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 
-from halfbyte.adapters import ADAPTER_FILE, MERGE
 from halfbyte.errors import DownloadError
+from halfbyte.files.adapters import ADAPTER_FILE, MERGE
 from halfbyte.gguf.shard_name import main_models, shards_of
 from halfbyte.lazy_dataclass import dataclass
 from halfbyte.models.entries import HubModel

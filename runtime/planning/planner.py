@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from halfbyte.cache_scope import current_scope, takes_scope
 from halfbyte.call_arguments import check_flag, check_progress, literal
-from halfbyte.chat_planning import ChatAsked
 from halfbyte.errors import RequestError
 from halfbyte.families.model_card import ModelCard
 from halfbyte.generation.adaptation import LoadedAdapters
@@ -29,6 +28,7 @@ from halfbyte.generation.text_ends import TextEnds
 from halfbyte.generation.text_request import TextRequest
 from halfbyte.planning.call_options import Options
 from halfbyte.planning.call_plan import Plan
+from halfbyte.planning.chat_planning import ChatAsked
 from halfbyte.planning.request_maker import RequestMaker
 from halfbyte.progress import Progress
 from halfbyte.prompt.edit.client_prompt import ClientPrompt

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from halfbyte.errors import ConversionError
-from halfbyte.json_folder import JSONFolder, check_regular
+from halfbyte.files.json_folder import JSONFolder, check_regular
 
 DEFAULT = "default"
 _FILE, _MORE, _SETTING = "chat_template.jinja", "additional_chat_templates", "chat_template"

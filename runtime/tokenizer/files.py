@@ -16,9 +16,9 @@ from pathlib import Path
 from typing import Any
 
 from halfbyte.errors import ConversionError, MissingFileError
-from halfbyte.file_kinds import is_json
-from halfbyte.file_names import refusal
-from halfbyte.json_folder import JSONFolder
+from halfbyte.files.file_kinds import is_json
+from halfbyte.files.file_names import refusal
+from halfbyte.files.json_folder import JSONFolder
 from halfbyte.tokenizer.added_pieces import merged, place_added, read_added
 from halfbyte.tokenizer.byte_level_json import check_normalized, is_byte_level, read_byte_level
 from halfbyte.tokenizer.chat_templates import DEFAULT

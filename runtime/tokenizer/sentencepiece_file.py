@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from halfbyte.errors import ConversionError
-from halfbyte.file_kinds import refused
-from halfbyte.json_folder import check_regular
+from halfbyte.files.file_kinds import refused
+from halfbyte.files.json_folder import check_regular
 from halfbyte.tokenizer.from_json import SentencePieces
 from halfbyte.tokenizer.vocabulary import IDENTITY
 

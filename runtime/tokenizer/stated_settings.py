@@ -6,7 +6,7 @@ import logging
 from collections.abc import Mapping
 
 from halfbyte.errors import ConversionError
-from halfbyte.json_folder import JSONFolder
+from halfbyte.files.json_folder import JSONFolder
 from halfbyte.tokenizer.chat_templates import read_templates
 from halfbyte.tokenizer.json_parts import added_token
 

@@ -26,9 +26,9 @@ KERNELS = {
     "quantizers": ("compiler vectors pool formats layouts", "numpy"),
     "limits": ("compiler vectors pool formats layouts products", "llvmlite numpy"),
     "stages": ("compiler vectors pool formats layouts products quantizers", "numpy"),
-    "masks": ("compiler vectors", "numpy"),
-    "running_sums": ("compiler vectors", "numpy"),
-    "step": ("compiler vectors pool formats layouts products quantizers stages", ""),
+    "sampling": ("compiler vectors", "numpy"),
+    "claims": ("compiler vectors pool", ""),
+    "step": ("claims compiler vectors pool formats layouts products quantizers stages", ""),
 }
 # Room -> the rooms and the packages that it may import.
 ROOMS = {
@@ -44,22 +44,17 @@ ROOMS = {
     "cache_scope": ("errors", ""),
     "process_bound": ("errors", ""),
     "settings": ("", "platformdirs"),
-    "file_kinds": ("errors", ""),
-    "file_names": ("", ""),
-    "file_warnings": ("", ""),
-    "json_folder": ("", ""),
-    "adapters": ("json_folder", ""),
-    "file_reader": ("", "numpy"),
+    "files": ("errors", "numpy"),
     "system": ("kernels settings", ""),
     # a model's parts
-    "gguf": ("file_reader kernels.formats", "numpy"),
-    "tokenizer": ("gguf json_folder", "google numpy sentencepiece tokenizers"),
-    "families": ("adapters gguf kernels.layouts", "numpy"),
-    "lora": ("adapters converting families gguf json_folder kernels.quantizers", "numpy"),
+    "gguf": ("kernels.formats", "numpy"),
+    "tokenizer": ("gguf settings", "google numpy sentencepiece tokenizers"),
+    "families": ("gguf kernels.layouts", "numpy"),
+    "lora": ("converting families gguf kernels.quantizers", "numpy"),
     "engine": ("families gguf kernels lora", "numpy"),
     "generation": (
-        ("constraints engine kernels.compiler kernels.layouts kernels.masks "
-         "kernels.running_sums lora tokenizer"),
+        ("constraints engine kernels.compiler kernels.layouts kernels.sampling lora "
+         "tokenizer"),
         "numpy",
     ),
     "constraints": ("tokenizer", "numpy"),
@@ -68,30 +63,24 @@ ROOMS = {
     "quality": ("families gguf kernels.quantizers tokenizer", "gguf numpy"),
     # files into models
     "converting": (
-        "adapters families file_reader gguf json_folder kernels lora quality system tokenizer",
+        "families gguf kernels lora quality system tokenizer",
         "gguf numpy safetensors typing_extensions",
     ),
-    "models": ("adapters converting gguf settings", "filelock huggingface_hub"),
-    "remembered": ("engine generation kernels.compiler.private_files settings system", ""),
-    "chat_rules": ("constraints generation prompt tokenizer", ""),
-    "chat_planning": ("chat_rules constraints generation prompt tokenizer", ""),
-    "planning": ("chat_planning constraints families generation prompt tokenizer", ""),
-    "answering": ("async_model generation planning prompt", "typing_extensions"),
-    "scoring": ("generation prompt quality tokenizer", "numpy typing_extensions"),
-    "adapting": ("engine generation kernels.compiler lora", ""),
-    "editing": ("async_model generation planning prompt", "typing_extensions"),
-    "inspecting": ("engine generation planning prompt", "numpy"),
-    "drafting": ("engine generation system tokenizer", ""),
-    "async_model": ("generation planning prompt", "typing_extensions"),
-    "model": (
-        ("adapting answering async_model drafting editing engine families generation inspecting "
-         "planning prompt remembered scoring tokenizer"),
+    "models": ("converting gguf settings", "filelock huggingface_hub"),
+    "planning": ("constraints families generation prompt tokenizer", ""),
+    "methods": (
+        ("engine generation kernels.compiler lora planning prompt quality settings system "
+         "tokenizer"),
         "numpy typing_extensions",
     ),
-    "engine_options": ("engine settings system", ""),
+    "model": (
+        "engine families generation methods planning prompt tokenizer",
+        "numpy typing_extensions",
+    ),
+    "engine_options": ("engine families settings system", ""),
     "loading": (
         (
-            "engine engine_options families generation gguf kernels lora model models remembered "
+            "engine engine_options families generation gguf kernels lora methods model models "
             "settings system tokenizer"
         ),
         "",
@@ -105,13 +94,13 @@ ROOMS = {
          "tokenizer"), "",
     ),
     "hf": (
-        ("adapters families generation gguf json_folder loading model models prompt.template "
+        ("families generation gguf loading model models prompt.template "
          "settings tokenizer"),
         "numpy sentencepiece tokenizers torch typing_extensions",
     ),
     "cli": (  # everything but kernels
         ("constraints conversion converting engine families generation gguf golden halfbyte hf "
-         "json_folder loading model models prompt quality server settings system tokenizer "
+         "loading model models prompt quality server settings system tokenizer "
          "verification"),
         "httptools numpy prometheus_client pydantic starlette tomli uvicorn",
     ),
@@ -130,10 +119,9 @@ ROOMS = {
 }  # fmt: skip
 # Code generation stays in these files.
 LLVMLITE = {
-    "kernels/compiler/jit.py",
-    "kernels/compiler/machine_code.py",
+    "kernels/compiler/host_cpu.py",
+    "kernels/compiler/llvm_linker.py",
     "kernels/compiler/numba_compiler.py",
-    "kernels/compiler/target.py",
     "kernels/limits/int8_peak.py",
     "kernels/products/bf16_weights.py",
     "kernels/products/byte_dots.py",
@@ -156,9 +144,7 @@ GROUND = {
     "call_arguments",
     "done_beside",
     "errors",
-    "file_kinds",
-    "file_names",
-    "file_warnings",
+    "files",
     "import_lock",
     "lazy_dataclass",
     "printable",

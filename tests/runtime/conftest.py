@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 import halfbyte
-from halfbyte import chat_rules
+from halfbyte.planning import chat_rules
 from halfbyte.tokenizer import Tokenizer
 
 

@@ -16,8 +16,8 @@ from played_chat import (
     calls,
 )
 
-from halfbyte.chat_planning import ChatAsked
 from halfbyte.errors import RequestError
+from halfbyte.planning.chat_planning import ChatAsked
 from halfbyte.tokenizer import Tokenizer
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from halfbyte.constraints.matcher import Matcher
 from halfbyte.errors import RequestError
 from halfbyte.generation.sampler import F32, I64
-from halfbyte.kernels.masks import allowed_of, forbid
+from halfbyte.kernels.sampling.masks import allowed_of, forbid
 
 
 class GrammarRule:

@@ -7,12 +7,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from halfbyte.files.json_folder import JSONFolder
 from halfbyte.hf.alignment import Tokens
 from halfbyte.hf.arguments import FLAGS, one_of
 from halfbyte.hf.tokenizer.pretrained_tokenizer import PreTrainedTokenizer
 from halfbyte.hf.tokenizer.saved_files import MODEL_FILE, TOKENIZER_JSON
 from halfbyte.hf.tokenizer.sentencepieces import UNDERLINE, SentencePieceModel
-from halfbyte.json_folder import JSONFolder
 from halfbyte.tokenizer import Vocabulary
 from halfbyte.tokenizer.from_json import puts_spaces_inside
 from halfbyte.tokenizer.tokenizer import check_text

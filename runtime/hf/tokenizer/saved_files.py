@@ -16,12 +16,12 @@ from pathlib import Path
 from typing import Any
 
 from halfbyte.errors import ModelFileError, RequestError
-from halfbyte.file_kinds import is_gguf
+from halfbyte.files.file_kinds import is_gguf
+from halfbyte.files.json_folder import JSONFolder
 from halfbyte.hf.arguments import NOT_LOADING, leave_out, located
 from halfbyte.hf.tokenizer.added_tokens import AddedToken
 from halfbyte.hf.tokenizer.token_table import TokenTable, token_list
 from halfbyte.hf.tokenizer.vocabularies import read_gguf
-from halfbyte.json_folder import JSONFolder
 from halfbyte.tokenizer import Vocabulary
 from halfbyte.tokenizer.chat_templates import DEFAULT, template_files
 from halfbyte.tokenizer.json_parts import added_tokens, put_added

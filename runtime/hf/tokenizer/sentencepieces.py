@@ -15,7 +15,7 @@ from typing import ClassVar
 
 from halfbyte.call_arguments import check_path
 from halfbyte.errors import TokenizerError
-from halfbyte.file_kinds import is_gguf
+from halfbyte.files.file_kinds import is_gguf
 from halfbyte.hf.alignment import Span, Tokens
 from halfbyte.hf.errors import TokenIdError
 from halfbyte.hf.tokenizer.added_tokens import AddedToken

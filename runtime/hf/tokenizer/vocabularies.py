@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from halfbyte.errors import MissingFileError, ModelFileError
-from halfbyte.file_kinds import is_json
+from halfbyte.files.file_kinds import is_json
+from halfbyte.files.json_folder import JSONFolder
 from halfbyte.hf.tokenizer.added_tokens import AddedToken
-from halfbyte.json_folder import JSONFolder
 from halfbyte.tokenizer import Tokenizer, Vocabulary
 from halfbyte.tokenizer.from_json import read_sentencepieces
 from halfbyte.tokenizer.markers import CODE_LLAMA

@@ -25,7 +25,7 @@ from halfbyte.conversion import convert as convert_function
 from halfbyte.converting.sources import safetensors_file
 from halfbyte.converting.sources.source import open_source
 from halfbyte.errors import ConversionError, ModelFileError, RequestError
-from halfbyte.file_reader import FileReader
+from halfbyte.files.file_reader import FileReader
 
 convert = functools.partial(convert_function, measure=False)
 

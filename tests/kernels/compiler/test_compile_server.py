@@ -10,11 +10,14 @@ from pathlib import Path
 import pytest
 
 from halfbyte.kernels.compiler import compile_processes, compile_server, jit, target
-from halfbyte.kernels.masks import _forbid
 from halfbyte.kernels.pool import serve
+from halfbyte.kernels.sampling.masks import _forbid
 
 RunPython = Callable[..., str]
-MAKERS = [("halfbyte.kernels.pool", "serve", None), ("halfbyte.kernels.masks", "_forbid", None)]
+MAKERS = [
+    ("halfbyte.kernels.pool", "serve", None),
+    ("halfbyte.kernels.sampling.masks", "_forbid", None),
+]
 
 
 def words(folder: Path, key: str = "") -> tuple[str, str, str]:

@@ -9,11 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from halfbyte.chat_planning import ChatAsked
 from halfbyte.constraints.grammar import Grammars
 from halfbyte.generation.chat_completion import ChatCompletion
 from halfbyte.generation.params import SamplingParams
 from halfbyte.generation.text_request import TextRequest
+from halfbyte.planning.chat_planning import ChatAsked
 from halfbyte.prompt.chat import ChatPrompt, chat_prompt
 from halfbyte.tokenizer import Tokenizer
 

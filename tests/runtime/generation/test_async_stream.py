@@ -12,12 +12,12 @@ import numpy as np
 import pytest
 
 import halfbyte
-from halfbyte.async_model import AsyncModel
 from halfbyte.errors import EngineError, RequestError, RequestTimeoutError
 from halfbyte.generation.async_call import AsyncCall
 from halfbyte.generation.async_stream import AsyncCompletionStream
 from halfbyte.generation.request import LogitsRequest
 from halfbyte.generation.terms import Terms
+from halfbyte.methods.async_model import AsyncModel
 
 LONG = [3] * 700
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from halfbyte.errors import ConversionError, MissingFileError
-from halfbyte.file_kinds import refused
+from halfbyte.files.file_kinds import refused
 
 _MAX_JSON_NBYTES = 256_000_000
 # Where a key that comes twice is an error: of two numbers other programs take the last.

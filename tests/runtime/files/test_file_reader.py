@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from halfbyte.errors import ConversionError, MissingFileError, ModelFileError
-from halfbyte.file_reader import FileReader
+from halfbyte.files.file_reader import FileReader
 
 
 def test_any_part_of_a_file(tmp_path: Path) -> None:

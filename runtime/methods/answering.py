@@ -6,7 +6,6 @@ import sys
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Literal, overload
 
-from halfbyte.async_model import ChatOptions, CompleteOptions, InfillOptions
 from halfbyte.generation.call import Call
 from halfbyte.generation.call_keywords import (
     ChatCallOptions,
@@ -15,6 +14,7 @@ from halfbyte.generation.call_keywords import (
 )
 from halfbyte.generation.chat_completion import ChatCompletion
 from halfbyte.generation.completion import Completion, Infilling
+from halfbyte.methods.async_model import ChatOptions, CompleteOptions, InfillOptions
 from halfbyte.planning.call_plan import Plan
 from halfbyte.planning.planner import Planner
 from halfbyte.progress import Progress

@@ -14,7 +14,7 @@ from safetensors.numpy import save_file
 import halfbyte
 from halfbyte.converting.sources.source import open_source
 from halfbyte.errors import ConversionError, HalfbyteError, ModelFileError
-from halfbyte.file_kinds import is_gguf, is_json, kind_of
+from halfbyte.files.file_kinds import is_gguf, is_json, kind_of
 from halfbyte.tokenizer import Tokenizer
 
 POINTER = (

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from halfbyte.kernels.masks import allowed_of, forbid
+from halfbyte.kernels.sampling.masks import allowed_of, forbid
 
 RNG = np.random.default_rng(5)
 

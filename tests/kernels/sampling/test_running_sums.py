@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from halfbyte.kernels.running_sums import index_passing
+from halfbyte.kernels.sampling.running_sums import index_passing
 
 RNG = np.random.default_rng(7)
 

@@ -10,7 +10,7 @@ import pytest
 
 import halfbyte
 from halfbyte.converting.sources import source
-from halfbyte.file_warnings import said_once, warn_about
+from halfbyte.files.file_warnings import said_once, warn_about
 
 LOG = logging.getLogger("halfbyte.test")
 

@@ -13,7 +13,7 @@ import halfbyte
 from halfbyte import system
 from halfbyte.converting.target import check_target
 from halfbyte.errors import ConversionError, HalfbyteError, MissingFileError, RequestError
-from halfbyte.file_names import cut_name, file_name, refusal
+from halfbyte.files.file_names import cut_name, file_name, refusal
 from halfbyte.tokenizer import Tokenizer
 
 

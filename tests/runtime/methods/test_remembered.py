@@ -12,7 +12,7 @@ import pytest
 import halfbyte
 from halfbyte.errors import CacheFileError, EngineError, RequestError
 from halfbyte.generation import model_hash
-from halfbyte.remembered import Remembered
+from halfbyte.methods.remembered import Remembered
 
 PROMPT = list(range(3, 40)) * 9
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from halfbyte.errors import ConversionError
-from halfbyte.json_folder import JSONFolder
+from halfbyte.files.json_folder import JSONFolder
 
 ADAPTER_FILE = "adapter_config.json"  # of peft; transformers loads the base model where it lies
 MERGE = (

@@ -7,10 +7,10 @@ import sys
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, Literal
 
-from halfbyte.async_model import EditOptions
 from halfbyte.generation.call_keywords import CallOptions
 from halfbyte.generation.edit import Edit
 from halfbyte.generation.stream import CompletionStream
+from halfbyte.methods.async_model import EditOptions
 from halfbyte.planning.call_plan import Plan
 from halfbyte.planning.planner import EditFormatName, Planner
 from halfbyte.progress import Progress

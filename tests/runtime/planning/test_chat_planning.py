@@ -21,9 +21,9 @@ from played_chat import (
     calls,
 )
 
-from halfbyte.chat_planning import ChatAsked
 from halfbyte.errors import RequestError, TemplateError, ToolCallError
 from halfbyte.generation.chat_completion import ToolCall
+from halfbyte.planning.chat_planning import ChatAsked
 from halfbyte.tokenizer import Tokenizer
 
 

@@ -8,7 +8,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from halfbyte.chat_rules import ChatRules
 from halfbyte.constraints.constraint import Constraint
 from halfbyte.constraints.grammar import Grammars
 from halfbyte.errors import RequestError, ToolCallError
@@ -17,6 +16,7 @@ from halfbyte.generation.chat_text import ChatText
 from halfbyte.generation.completion import Completion
 from halfbyte.generation.harmony_text import HarmonyText
 from halfbyte.lazy_dataclass import dataclass
+from halfbyte.planning.chat_rules import ChatRules
 from halfbyte.prompt.chat import ChatPrompt
 from halfbyte.prompt.thinking import Thinking
 from halfbyte.prompt.tools.call_format import MalformedCall
