@@ -172,12 +172,11 @@ def _hide(module: Any, entry: str) -> None:
 def _optimize(module: Any) -> None:
     """LLVM's passes over all that a kernel has, once.
 
-    Kernels are written as they are to be: vectors by hand, loops unrolled where it pays. What
-    comes first has loops in their usual form before calls are inlined, without which LLVM spills
-    registers of the products for many tokens.
+    Vectors are written by hand, so that higher levels take time and give nothing. What comes first
+    brings loops into their usual form before calls are inlined, without which products for many
+    tokens take a tenth longer.
     """
     options = llvm.create_pipeline_tuning_options(speed_level=1)
-    options.loop_unrolling = options.loop_vectorization = options.loop_interleaving = False
     builder = llvm.create_pass_builder(cpu_target.target_context.codegen()._tm, options)
     first = llvm.create_new_module_pass_manager()
     first.add_sroa_pass()
