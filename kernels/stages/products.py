@@ -101,8 +101,8 @@ def make(stage, step, chunk, n_chunks):
 @device
 def publish(stage, step, chunk, n_chunks):
     """What `make` left in `work`, to where the next stages read it."""
-    begin, end = _strips(stage, step, chunk, n_chunks)
-    y, work = get_i64(stage + PRODUCT.y), get_i64(step + STEP.work)
+    work, (begin, end) = get_i64(step + STEP.work), _strips(stage, step, chunk, n_chunks)
+    y = get_i64(stage + PRODUCT.y)
     if get_i64(stage) == FEED_FORWARD:
         for strip in range(begin, end):
             _put_hidden(stage, step, work + (strip - begin) * STRIP_NBYTES, 0, strip)
@@ -213,7 +213,7 @@ def feed_forward(stage, step, chunk, n_chunks):
         width = (last - first) * STRIP_NBYTES
         for strip in range(first, last):
             at = get_i64(step + STEP.work) + (strip - first) * STRIP_NBYTES
-            for row in range(n):
+            for row in range(n_rows(stage, step)):
                 _put_hidden(stage, step, at + row * width, row, strip)
 
 
