@@ -31,8 +31,8 @@ from halfbyte import settings
 HERE = Path(__file__).resolve().parent
 HALFBYTE = Path(sys.executable).with_name("halfbyte")
 PROMPT, PEER_CTX = "def fibonacci(n):", 512
-# 16 tokens of the invented vocabulary (synth/metadata.py): BOS, 14 words and a line end, behind which
-# no token is chosen anew.
+# 16 tokens of the invented vocabulary (synth/metadata.py): BOS, 14 words, and a line end, after
+# which no token is chosen anew.
 PROMPT_16 = "bada bade badi bado badu baga bage bagi bago bagu bala bale bali balo\n"
 THREADS = 2
 SLOW_ROUNDS = 2

@@ -213,7 +213,7 @@ def feed_forward(stage, step, chunk, n_chunks):
         width = (last - first) * STRIP_NBYTES
         for strip in range(first, last):
             at = get_i64(step + STEP.work) + (strip - first) * STRIP_NBYTES
-            for row in range(n):
+            for row in range(n_rows(stage, step)):
                 _put_hidden(stage, step, at + row * width, row, strip)
 
 
