@@ -185,6 +185,27 @@ def test_token_by_token_on_a_contended_machine(
         contended.value = 0
 
 
+def test_threads_that_disagree_on_contention(
+    engine: Engine, tokens: list[int], expected: np.ndarray
+) -> None:
+    """Some may make a stage's chunks the one way, some the other: both deal them alike."""
+    contended = ctypes.c_int64.from_address(engine.pool.address + CONTENDED)
+    is_over = threading.Event()
+
+    def change_minds() -> None:
+        while not is_over.is_set():
+            contended.value = STAGE_MASK - contended.value
+
+    thread = threading.Thread(target=change_minds)
+    thread.start()
+    try:
+        assert (small.run(engine, tokens, [110] + [1] * 40) == expected).all()
+    finally:
+        is_over.set()
+        thread.join()
+        contended.value = 0
+
+
 @st.composite
 def _chunks(draw: st.DrawFn, total: int = N_TOKENS) -> list[int]:
     cuts = draw(st.sets(st.integers(1, total - 1), max_size=12))
