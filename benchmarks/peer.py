@@ -4,6 +4,8 @@
 
     prefill N          seconds for N random tokens in one batch, logits of the last one only
     decode N DEPTH     seconds for N tokens, one by one, after DEPTH positions are filled
+    piece N DEPTH      seconds for N tokens in one batch, after DEPTH positions are filled
+    keep DEPTH FILE    DEPTH positions, read from FILE, or filled and written there
     batch SEQS N       seconds for N tokens of each of SEQS sequences, decoded together
     tokenize IN OUT    ids (.npy) of a text file, BOS added as the file says
     logits IN OUT      float32 logits (.npy) after each of the ids in IN
@@ -124,6 +126,24 @@ class Peer:
             self.eval([token])
         return {"seconds": time.perf_counter() - begin}
 
+    def piece(self, n: str, depth: str) -> dict[str, Any]:
+        self.fill(int(depth))
+        begin = time.perf_counter()
+        self.eval([1] * int(n))
+        return {"seconds": time.perf_counter() - begin}
+
+    def keep(self, depth: str, file: str) -> dict[str, Any]:
+        tokens, n = (L.llama_token * 1)(), ctypes.c_size_t()
+        if not Path(file).exists():
+            self.fill(int(depth))
+            if not L.llama_state_seq_save_file(self.context, file.encode(), 0, tokens, 1):
+                sys.exit(f"llama.cpp cannot write {file}")
+        self.clear()
+        if not L.llama_state_seq_load_file(self.context, file.encode(), 0, tokens, 1, n):
+            sys.exit(f"llama.cpp cannot read {file}")
+        self.n_filled = int(depth)
+        return {}
+
     def batch(self, sequences: str, n: str) -> dict[str, Any]:
         n_seq = int(sequences)
         ids = np.random.default_rng(0).integers(0, self.n_vocab, (int(n), n_seq)).tolist()
@@ -179,7 +199,7 @@ def main() -> None:
         "system": L.llama_print_system_info().decode().strip(" |"),
         "load_s": peer.load_s,
     }
-    commands = ("prefill", "decode", "batch", "tokenize", "logits", "greedy")
+    commands = ("prefill", "decode", "piece", "keep", "batch", "tokenize", "logits", "greedy")
     serve(info, {name: getattr(peer, name) for name in commands}, answers)
     os._exit(0)  # the library's own exit handlers log
 

@@ -1,8 +1,8 @@
 """How the helpers of kernels are compiled: to be linked into kernels, and for nothing else.
 
 Numba makes machine code and a C entry of every function that it compiles, and runs passes that
-serve features helpers do not use. For a kernel of thirty helpers that is a third of its compile
-time. Here a helper stops at optimized LLVM IR.
+serve features helpers do not use, and it optimizes a helper again in each that calls it. Here a
+helper stops at LLVM IR as it is made, and a kernel is optimized once, with all that it calls.
 """
 
 from __future__ import annotations

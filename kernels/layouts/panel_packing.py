@@ -9,6 +9,8 @@ import numpy as np
 from halfbyte.kernels.compiler.jit import Kernel, device, kernel_maker
 from halfbyte.kernels.formats.block_format import E8M0_BIAS, E8M0_NAN
 from halfbyte.kernels.formats.codes import (
+    UNIT,
+    byte_and_shift,
     code_planes,
     finite_float8,
     get_integer,
@@ -30,6 +32,7 @@ from halfbyte.kernels.vectors.scalars import (
     put_u16,
     stack,
 )
+from halfbyte.kernels.vectors.transpose import join_words, turn_halves, turn_words
 from halfbyte.kernels.vectors.words import words
 
 # A matrix that is being packed. Its rows are `row_nbytes` long in the file, where row i of it is
@@ -85,23 +88,74 @@ def _find_sources(matrix, rows, first, n, sources):
 
 
 @device
-def _pack_codes(LOW, HIGH, LOW_PLANE, HIGH_PLANE, block, unit, out):
-    """A unit's codes of one row, to its lane of the unit's vectors."""
+def _turn_codes(PLANE, sources, block, unit, out, streams, room):
+    """The low codes of a unit of 16 rows: of 8 bits, or of 4 in runs of 16 or more."""
+    first, bits, run, _ = PLANE
+    if bits == 8:
+        at = block + first + UNIT * unit
+        turn_words(sources, at, out, streams)
+        turn_words(sources, at + 16, out + 256, streams)
+    elif run == 16:  # as they lie
+        turn_words(sources, block + first + 16 * unit, out, streams)
+    else:
+        byte, shift = byte_and_shift(PLANE, UNIT * unit)
+        turn_words(sources, block + byte, room, 0)
+        turn_words(sources, block + byte + 16, room + 256, 0)
+        for j in range(4):
+            join_words(room + 64 * j, room + 256 + 64 * j, shift, out + 64 * j, streams)
+
+
+@device
+def _turn_numbers(sources, at, n_rows, sign, to, bad):
+    """Half-precision numbers of 16 rows; as `_pack_half`."""
+    if turn_halves(sources, at, n_rows, sign, np.int64(_F16_EXPONENT), to):
+        atomic_put(bad, NOT_FINITE)
+
+
+def _turned(fmt: PanelFormat) -> tuple[bool, Callable[..., None]]:
+    """Whether numbers and low codes of 16 rows' blocks are packed at once, and what does so."""
+    source, PLANE = fmt.blocks, code_planes(fmt.blocks)[0]
+    _, bits, run, _ = PLANE
+    IS_TURNED = fmt.source.plain is None and ((bits, run) == (8, 0) or (bits == 4 and run >= 16))
+    HAS_HALF, HAS_MINIMA = source.has_number and not source.is_power, fmt.has_minima
+    UNITS, NBYTES, SIGN = fmt.block_units, 64 * fmt.bits, 0x8000 if fmt.is_super else 0
+    D_AT = source.at(source.number) if source.has_number else 0
+    M_AT = source.at(source.addend) if source.addend else 0
+
+    def turn(sources, block, n_rows, factors, addends, codes, bad):
+        streams, words = np.int64(codes % 64 == 0), stack(2 * 4 * 64)
+        if IS_TURNED and HAS_HALF:
+            _turn_numbers(sources, block + D_AT, n_rows, 0, factors, bad)
+        if IS_TURNED and HAS_MINIMA:
+            _turn_numbers(sources, block + M_AT, n_rows, SIGN, addends, bad)
+        for unit in range(UNITS if IS_TURNED else 0):
+            _turn_codes(PLANE, sources, block, unit, codes + unit * NBYTES, streams, words)
+
+    turn.__qualname__ = f"pack_{fmt.name}.turn"
+    return IS_TURNED, device(turn)
+
+
+@device
+def _pack_low(LOW, PLANE, block, unit, out):
+    """A unit's low codes of one row, to its lane of the unit's vectors."""
     if LOW == 8:
         for g in range(8):
-            put_i32(out + 64 * g, get_word(LOW_PLANE, block, unit, g))
-    elif LOW == 1:
-        _pack_bits(LOW_PLANE, block, unit, out)
+            put_i32(out + 64 * g, get_word(PLANE, block, unit, g))
     elif LOW == 4:
         for j in range(4):
-            high = get_word(LOW_PLANE, block, unit, 4 + j) << np.int32(4)
-            put_i32(out + 64 * j, get_word(LOW_PLANE, block, unit, j) | high)
+            high = get_word(PLANE, block, unit, 4 + j) << np.int32(4)
+            put_i32(out + 64 * j, get_word(PLANE, block, unit, j) | high)
     else:
-        _pack_crumbs(LOW_PLANE, block, unit, out)
-    if HIGH == 1:
-        _pack_bits(HIGH_PLANE, block, unit, out + 64 * LOW)
-    elif HIGH == 2:
-        _pack_crumbs(HIGH_PLANE, block, unit, out + 64 * LOW)
+        _pack_few(LOW, PLANE, block, unit, out)
+
+
+@device
+def _pack_few(BITS, PLANE, block, unit, out):
+    """A plane of 1 or 2 bits, or none."""
+    if BITS == 1:
+        _pack_bits(PLANE, block, unit, out)
+    elif BITS == 2:
+        _pack_crumbs(PLANE, block, unit, out)
 
 
 @device
@@ -178,11 +232,12 @@ def _blocks(fmt: PanelFormat) -> Callable[..., None]:
     SCALES, MINIMA, D, DMIN, _ = fmt.parts
     FACTOR, ADDEND = (D, DMIN) if IS_SUPER else (SCALES, MINIMA)
     SIGN = 0x8000 if IS_SUPER else 0
-    IS_POWER = source.is_power
+    IS_POWER, NUMBER = source.is_power, 16 if source.is_power else 32
     D_AT = source.at(source.number) if HAS_NUMBER else 0
     M_AT = source.at(source.addend) if source.addend else 0
     (SCALE_AT, SCALE), (MINIMUM_AT, MINIMUM) = sub_integers(source)
     SHARED_AT, OWN_AT = (MINIMUM_AT, None) if fmt.shares_bytes else (None, MINIMUM_AT)
+    IS_TURNED, TURN = _turned(fmt)
 
     def pack_panel(matrix, sources, panel, n_rows):
         n_units, dst = get_i64(matrix + MATRIX.n_units), get_i64(matrix + MATRIX.dst)
@@ -190,16 +245,18 @@ def _blocks(fmt: PanelFormat) -> Callable[..., None]:
         n, n_blocks = get_i64(matrix + MATRIX.n_panels) * n_units, n_units // UNITS
         for i in range(n_blocks):
             at = panel * n_blocks + i
+            factors, addends = dst + n * FACTOR + at * NUMBER, dst + n * ADDEND + at * 32
+            first = dst + at * UNITS * BITS * 64
+            TURN(sources, i * NBYTES, n_rows, factors, addends, first, bad)
             for r in range(16):
                 inside = r < n_rows  # padding has the scale 0, or zeros as codes
                 block = read_block(READ, get_i64(sources + 8 * r) + i * NBYTES, room, book)
                 if IS_POWER:
-                    _pack_power(block + D_AT, dst + n * FACTOR + at * 16 + r, inside, bad)
-                elif HAS_NUMBER:
-                    _pack_half(block + D_AT, dst + n * FACTOR + at * 32 + 2 * r, 0, inside, bad)
-                if HAS_MINIMA:
-                    _pack_half(block + M_AT, dst + n * ADDEND + at * 32 + 2 * r, SIGN, inside,
-                               bad)  # fmt: skip
+                    _pack_power(block + D_AT, factors + r, inside, bad)
+                elif HAS_NUMBER and not IS_TURNED:
+                    _pack_half(block + D_AT, factors + 2 * r, 0, inside, bad)
+                if HAS_MINIMA and not IS_TURNED:
+                    _pack_half(block + M_AT, addends + 2 * r, SIGN, inside, bad)
                 scales, minima = dst + n * SCALES + at * N_SUBS * 16, dst + n * MINIMA
                 if IS_SUPER and not HAS_NUMBER:
                     _pack_floats(SCALE_AT, SCALE, N_SUBS, block, inside, scales + r)
@@ -207,8 +264,10 @@ def _blocks(fmt: PanelFormat) -> Callable[..., None]:
                     _pack_integers(SCALE_AT, SCALE, SHARED_AT, OWN_AT, MINIMUM, N_SUBS, block,
                                    scales + r, minima + at * N_SUBS * 16 + r)  # fmt: skip
                 for unit in range(UNITS):
-                    codes = dst + (at * UNITS + unit) * BITS * 64 + 4 * r
-                    _pack_codes(LOW, HIGH, LOW_PLANE, HIGH_PLANE, block, unit, codes)
+                    codes = first + unit * BITS * 64 + 4 * r
+                    if not IS_TURNED:
+                        _pack_low(LOW, LOW_PLANE, block, unit, codes)
+                    _pack_few(HIGH, HIGH_PLANE, block, unit, codes + 64 * LOW)
                     if IS_POWER and not inside:
                         _clear_codes(BITS, codes)
 

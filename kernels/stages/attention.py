@@ -239,11 +239,9 @@ def attention_kernel(
         end = (position + n_queries - 1) // PAGE + 1
         for page in range(first_page(position, window), end):
             keys = get_i64(pages + 8 * page) + head_at
-            n_keys = min(position + n_queries - page * PAGE, PAGE)
             page_gives(queries, states, keys, _ahead(pages, page, end),
-                       position + 1 - page * PAGE, window, n_keys, n_rows, weights,
-                       page_values, D, DV, SIZE, GROUP, VECTORS, PV, SINGLE, ROWS, FEWER,
-                       CAP)  # fmt: skip
+                       position + 1 - page * PAGE, window, n_rows, weights, page_values, D, DV,
+                       SIZE, GROUP, VECTORS, PV, SINGLE, ROWS, FEWER, CAP)  # fmt: skip
             _merge_states(merged, states, states + PLANE, n_rows)
             for row in range(n_rows):
                 if _sees(position + row // GROUP, page, window):
@@ -279,13 +277,11 @@ def pages_kernel(
         values = queries + MAX_ROWS * QUERY
         states = values + MAX_ROWS * DV * 4
         take(q, q_stride, n_rows, queries, D, DV, GROUP, SCALE, SIZE)
-        last = position + n_queries - 1
         for page in range(max(begin, first_page(position, window)), end):
             keys = get_i64(pages + 8 * page) + head_at
-            n_keys = min(last + 1 - page * PAGE, PAGE)
             page_gives(queries, states, keys, _ahead(pages, page, end),
-                       position + 1 - page * PAGE, window, n_keys, n_rows, weights, values, D,
-                       DV, SIZE, GROUP, VECTORS, PV, SINGLE, ROWS, FEWER, CAP)  # fmt: skip
+                       position + 1 - page * PAGE, window, n_rows, weights, values, D, DV,
+                       SIZE, GROUP, VECTORS, PV, SINGLE, ROWS, FEWER, CAP)  # fmt: skip
             put_partial(partials + page * stride, states, values, n_rows, DV)
 
     return Kernel(attend_pages, f"pages_{kv_type}_{head_dim}_{group}{suffix(cap, latent)}")

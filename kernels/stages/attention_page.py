@@ -163,7 +163,13 @@ def weigh_rows(weights, values, ahead, row_nbytes, n_keys, n_rows, out, DV, SIZE
 
 
 @device
-def attend_page(queries, states, keys, ahead, n_seen, window, n_keys, n_rows, weights, out, D,
+def last_seen(n_seen, n_rows, GROUP):
+    """How many of a page's positions the last row sees, where the first one sees `n_seen`."""
+    return min(n_seen + (n_rows - 1) // GROUP, PAGE)
+
+
+@device
+def attend_page(queries, states, keys, ahead, n_seen, window, n_rows, weights, out, D,
                 DV, SIZE, GROUP, VECTORS, PV, SINGLE, ROWS, FEWER, CAP):  # fmt: skip
     """What a page gives: max and sum into `states`, values into `out`, rows of DV floats.
 
@@ -171,6 +177,7 @@ def attend_page(queries, states, keys, ahead, n_seen, window, n_keys, n_rows, we
     keys, then all the values, either of which stay in the L1 cache. Where rows are left over, a
     tile computes more from stale, unused scratch.
     """
+    n_keys = last_seen(n_seen, n_rows, GROUP)
     n_vectors, row = (n_keys + 63) // 64 * 4, 0
     while row < n_rows:
         q, w = queries + row * DV * 4, weights + row * WEIGHTS

@@ -40,8 +40,8 @@ def sinks_kernel(
         states = values + MAX_ROWS * DV * 4
         take(q, q_stride, n_rows, queries, D, DV, GROUP, SCALE, SIZE)
         # As queries of one position: the next one sees no more.
-        page_gives(queries, states, keys, 0, n_sinks, NO_WINDOW, n_sinks, n_rows, weights, values,
-                   D, DV, SIZE, MAX_ROWS, VECTORS, PV, SINGLE, ROWS, FEWER, CAP)  # fmt: skip
+        page_gives(queries, states, keys, 0, n_sinks, NO_WINDOW, n_rows, weights, values, D, DV,
+                   SIZE, MAX_ROWS, VECTORS, PV, SINGLE, ROWS, FEWER, CAP)  # fmt: skip
         put_partial(given, states, values, n_rows, DV)
 
     return Kernel(attend_sinks, f"sinks_{kv_type}_{head_dim}_{group}{suffix(cap, latent)}")

@@ -35,6 +35,7 @@ from halfbyte.kernels.stages.attention_page import (
     WEIGHTS,
     fills_tile,
     find_maxima,
+    last_seen,
     prefetch_lines,
 )
 from halfbyte.kernels.vectors.hadamard import rotate_head
@@ -290,9 +291,10 @@ def _score_rows(queries, stride, keys, ahead, d, n_vectors, n_rows, weights, BIT
 
 
 @device
-def attend_codes(queries, states, keys, ahead, n_seen, window, n_keys, n_rows, weights, out, D,
+def attend_codes(queries, states, keys, ahead, n_seen, window, n_rows, weights, out, D,
                  DV, BITS, GROUP, VECTORS, PV, SINGLE, ROWS, FEWER, CAP):  # fmt: skip
     """What a page gives, as attention_page.attend_page says."""
+    n_keys = last_seen(n_seen, n_rows, GROUP)
     n_vectors, stride = (n_keys + 63) // 64 * 4, DV * 4
     key_bits = 8 if BITS == 8 else 6
     scales = keys + PAGE // 16 * (2 * D * key_bits + 32)

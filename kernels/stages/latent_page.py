@@ -12,6 +12,7 @@ from halfbyte.kernels.compiler.jit import device
 from halfbyte.kernels.stages.attention_page import (
     WEIGHTS,
     fills_tile,
+    last_seen,
     load_elements,
     prefetch_lines,
     softmax_rows,
@@ -34,9 +35,10 @@ def _scores(q, row_nbytes, keys, ahead, d, n_keys, weights, size, n, tile):
 
 
 @device
-def attend_latents(queries, states, keys, ahead, n_seen, window, n_keys, n_rows, weights, out, D,
+def attend_latents(queries, states, keys, ahead, n_seen, window, n_rows, weights, out, D,
                    DV, SIZE, GROUP, VECTORS, PV, SINGLE, ROWS, FEWER, CAP):  # fmt: skip
     """What a page gives: max and sum into `states`, values into `out`, rows of DV floats."""
+    n_keys = last_seen(n_seen, n_rows, GROUP)
     n_vectors, row, P = (n_keys + 63) // 64 * 4, 0, (D + 31) // 32 * 32
     while row < n_rows:
         q, w = queries + row * P * 4, weights + row * WEIGHTS

@@ -28,7 +28,7 @@ STAGE_NBYTES = 320
 # scratch_stride bytes further on each.
 STEP = words("""
     program n_stages n_tokens tokens positions pages n_blocks blocks n_out out_rows logits
-    logits_stride max_chunks rope_rows far_rope_row n_splits
+    logits_stride max_chunks n_runs rope_rows far_rope_row n_splits
     applied n_applied n_adapted n_adapted_out abort scratch_stride
     record_nbytes spans n_spans own_normed own_records work
 """)
@@ -48,7 +48,8 @@ SPAN_NBYTES = 8 * len(SPAN)
 # A matrix: its kernels (matmul.py, bf16_product.py; 0: it has none), where it lies, how long the
 # records are that it takes (0: it takes floats), and which kernel takes what.
 MATRIX = words("""
-    narrow vectors many w n_panels n_units record_nbytes vector_tokens many_tokens may_lack
+    narrow vectors many w n_panels n_units record_nbytes
+    narrow_tokens vector_tokens many_tokens may_lack
 """)
 MATRIX_NBYTES = 8 * len(MATRIX)
 

@@ -100,10 +100,11 @@ class Engine(ProcessBound):
         self._adapted = AdaptedSteps(self.program, config, weights, self.layout, self._buffers)
         self._build_args()
         self._owns_pool, self._guests = owns_pool, weakref.WeakSet[Engine]()
-        self._guest_programs: list[Program] = []  # of those that are gone too
-        if owns_pool:
-            # A model that is dropped, not closed; a late worker may still look at the records.
-            weakref.finalize(self, pool.stop, self.program, self._guest_programs)
+        # What a late worker may still be reading, or writing in memory of its own.
+        self._memory: list[object] = [self.program, weights, self._buffers]
+        self._guest_memory: list[list[object]] = []  # of those that are gone too
+        if owns_pool:  # a model that is dropped, not closed
+            weakref.finalize(self, pool.stop, self._memory, self._guest_memory)
 
     def beside(
         self, config: ModelConfig, weights: ModelWeights, kv_type: str, n_ctx: int
@@ -114,8 +115,7 @@ class Engine(ProcessBound):
         """
         guest = Engine(config, weights, self.pool, kv_type, n_ctx, owns_pool=False)
         self._guests.add(guest)
-        # A late worker may still look at the records when it is closed.
-        self._guest_programs.append(guest.program)
+        self._guest_memory.append(guest._memory)
         return guest
 
     def new_sequence(self) -> Sequence:
@@ -234,8 +234,8 @@ class Engine(ProcessBound):
         """Stop the workers and free the memory; no step may be running."""
         # An interrupted close is finished by the next one.
         self._closed = True
-        if self._owns_pool:
-            self.pool.close()
+        (self.pool.close if self._owns_pool else self.pool.wait_for_late_workers)()
+        self._memory.clear()
         for guest in list(self._guests):
             guest.close()
         for name in ("weights", "program", "_adapted", "_buffers"):
@@ -328,6 +328,7 @@ class Engine(ProcessBound):
             pages=self._pages.ctypes.data,
             blocks=self._blocks.ctypes.data,
             out_rows=self._out_rows.ctypes.data,
+            n_runs=self.pool.n_threads,
             record_nbytes=ARITHMETICS[self.arithmetic],
             logits_stride=4 * b.logits_width,
             scratch_stride=b.scratch.stride,

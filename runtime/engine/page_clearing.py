@@ -25,7 +25,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _POPULATE_WRITE = 23  # which Python's mmap does not name
-_PIECE_NBYTES = 2 << 20  # within which nobody can be stopped
+# Within which nobody can be stopped, but between which Python's turn has to be waited for: the more
+# of them, the longer, while another thread imports.
+_PIECE_NBYTES = 32 << 20
 _MIN_NBYTES = 16 << 20  # less is cleared before a thread has begun
 _SPARED_NBYTES = 1 << 30  # of memory, for all that is no weight
 

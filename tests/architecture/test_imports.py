@@ -27,7 +27,8 @@ KERNELS = {
     "limits": ("compiler vectors pool formats layouts products", "llvmlite numpy"),
     "stages": ("compiler vectors pool formats layouts products quantizers", "numpy"),
     "sampling": ("compiler vectors", "numpy"),
-    "step": ("compiler vectors pool formats layouts products quantizers stages", ""),
+    "claims": ("compiler vectors pool", ""),
+    "step": ("claims compiler vectors pool formats layouts products quantizers stages", ""),
 }
 # Room -> the rooms and the packages that it may import.
 ROOMS = {

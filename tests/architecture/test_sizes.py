@@ -31,6 +31,7 @@ MANY_PARAMETERS = {
     "kernels/products/wide_units.py:add_8_units": 19,
     "kernels/products/wide_units.py:add_units_of": 19,
     "kernels/stages/attention_page.py:attend_page": 19,
+    "kernels/stages/attention_page.py:weigh_rows": 13,
     "kernels/stages/codes_page.py:attend_codes": 19,
     "kernels/stages/latent_page.py:attend_latents": 19,
     "runtime/loading.py:load": 15,

@@ -140,3 +140,13 @@ def test_what_lies_behind_changes_nothing(call: Call, cache: Cache) -> None:
     assert (cache.attend(call, q, 121, [10]) == before).all()
     for position in range(131, 150):
         cache.append(call, position, cache.keys[position], cache.values[position])
+
+
+def test_many_small_weights_count_beside_a_large_one(call: Call, codes_twin: ModuleType) -> None:
+    """Each is less than half of a byte's unit. Rotated, values are what 4 bits hold exactly."""
+    cache, none = Cache(call, "int4", 48, 1, n=PAGE), np.zeros((2, 48), np.float32)
+    value = codes_twin.rotate(np.resize(np.float32([1, -1, -1, 1, 1]), (2, 48)))
+    for position in range(PAGE):
+        cache.append(call, position, none, value * np.float32(-600 if position == 5 else 1))
+    out = cache.attend(call, none[None], PAGE - 1, [1])
+    assert np.abs(out - value * (127 - 600) / PAGE).max() < 0.2 * np.abs(value).max()

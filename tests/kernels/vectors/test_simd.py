@@ -163,6 +163,18 @@ def test_add_all_adds_one_after_another(call: Call) -> None:
     assert (in_order != total[0] + ((x[0] + x[1]) + (x[2] + x[3]))).any()
 
 
+def max_all(largest, x, out):
+    simd.store(out, simd.max_all(simd.load(largest), tiles.load_column(x, 64, 4)))
+
+
+def test_max_all(call: Call) -> None:
+    largest, x = (np.random.default_rng(8).standard_normal((n, 16), "f4") for n in (1, 4))
+    x[1, 3] = np.nan
+    out = np.empty_like(largest[0])
+    call(max_all, largest, x, out)
+    assert (out == np.fmax.reduce([largest[0], *x])).all()
+
+
 def keep_first(x, n, other, out):
     simd.store(out, simd.keep_first(simd.load(x), n, simd.load(other)))
 
