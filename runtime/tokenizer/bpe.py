@@ -220,17 +220,21 @@ class ByteLevelBackend:
     def all_bytes(self, pieces: Strings, types: NDArray[np.uint8]) -> Strings:
         """The text bytes of all pieces."""
         data = pieces.bytes_of_all
-        codes = data[:-1].astype(np.uint16) << 8 | data[1:]
-        spelled = np.where(data[:-1] < _TWO, _BYTE_OF_ONE[data[:-1]], _BYTE_OF_TWO[codes])
+        raw = data.tobytes()
+        spelled = np.frombuffer(bytearray(raw), np.uint8)[:-1]  # characters of one byte are it
+        strange = np.frombuffer(bytearray(raw.translate(_STRANGE_ONE)), np.bool_)
+        longer = np.flatnonzero(data[:-1] >= _TWO)
+        found_there = _BYTE_OF_TWO[data[longer].astype(np.int64) << 8 | data[longer + 1]]
+        spelled[longer], strange[longer] = found_there.astype(np.uint8), found_there < 0
         begins = (data[:-1] & 0xC0) != 0x80  # a character
         places = np.append(np.int32(0), begins.cumsum(dtype=np.int32))
         starts, ends = pieces.starts, pieces.starts + pieces.lengths
         lengths = (places[ends] - places[starts]).astype(np.int64)
-        text = spelled[begins].astype(np.uint8).tobytes()
+        text = spelled[begins].tobytes()
         found = Strings(text, places[starts].astype(np.int64), lengths)
-        is_strange = np.append(begins & (spelled < 0), False)
+        strange[:-1] &= begins
         parts = np.stack([starts, ends], axis=1).ravel()
-        is_other = np.logical_or.reduceat(is_strange, parts)[::2] & (pieces.lengths > 0)
+        is_other = np.logical_or.reduceat(strange, parts)[::2] & (pieces.lengths > 0)
         is_other |= types == USER_DEFINED
         return found.but({
             i: self.piece_bytes(pieces[i], int(types[i])) for i in np.flatnonzero(is_other).tolist()
@@ -279,12 +283,14 @@ _TO_LATIN_1 = dict.fromkeys(range(256), 0xFFFF) | {ord(c): b for c, b in BYTES.i
 
 _FROM_LATIN_1 = {b: c for c, b in BYTES.items()}
 
-# The byte that a character of one byte, or of two, stands for; -1: none.
+# Which bytes are no characters of the alphabet by themselves; what those of two bytes stand for, or
+# -1.
 _TWO = 0xC0  # begins characters of two bytes, or more
-_BYTE_OF_ONE, _BYTE_OF_TWO = np.full(256, -1, np.int16), np.full(1 << 16, -1, np.int16)
+_STRANGE_ONE = bytes(chr(b) not in BYTES or b >= 0x80 for b in range(256))
+_BYTE_OF_TWO = np.full(1 << 16, -1, np.int16)
 for _char, _byte in BYTES.items():
-    _code = int.from_bytes(_char.encode(), "big")
-    (_BYTE_OF_ONE if _code < 256 else _BYTE_OF_TWO)[_code] = _byte
+    if len(_char.encode()) == 2:
+        _BYTE_OF_TWO[int.from_bytes(_char.encode(), "big")] = _byte
 
 
 def merge_pairs(path: str, merges: Sequence[bytes]) -> list[tuple[str, str]]:
