@@ -83,7 +83,7 @@ class _Cache:
         for i in range(0, n_queries, size):
             call(q[i:].ctypes.data, q.strides[0], min(size, n_queries - i),
                  self._n - n_queries + i, NO_WINDOW, self._addresses.ctypes.data, 0,
-                 out[i:].ctypes.data, out.strides[0], self._scratch.ctypes.data, 0)  # fmt: skip
+                 out[i:].ctypes.data, out.strides[0], self._scratch.ctypes.data, 0, 0)  # fmt: skip
         return time.perf_counter() - begin
 
 

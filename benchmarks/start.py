@@ -31,7 +31,9 @@ from halfbyte import settings
 HERE = Path(__file__).resolve().parent
 HALFBYTE = Path(sys.executable).with_name("halfbyte")
 PROMPT, PEER_CTX = "def fibonacci(n):", 512
-PROMPT_16 = "def fibonacci(n):\n    a, b = 0, 1\n    while"
+# 16 tokens of the invented vocabulary (synth/metadata.py): BOS, 14 words, and a line end, after
+# which no token is chosen anew.
+PROMPT_16 = "bada bade badi bado badu baga bage bagi bago bagu bala bale bali balo\n"
 THREADS = 2
 SLOW_ROUNDS = 2
 # The names of the package are resolved when first used.

@@ -8,6 +8,7 @@
     layouts/      how weights, activations, keys and values lie in memory
     formats/      tensor types of GGUF: blocks, and where a weight's codes lie in them
     sampling/     masks over a row of logits, and where a draw falls
+    claims.py     chunks that are made again when a thread is kept away
     pool.py       the threads that work through one job together
     vectors/      the vocabulary that kernels are written in, as LLVM
     compiler/     which instructions are compiled for, and the cache of compiled code

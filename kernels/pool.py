@@ -15,6 +15,8 @@ did them, and a thread that the system kept away finds the stages over that it m
 up. So a busy neighbour on one core costs a share of the speed and not a stall per stage, and a
 pool of one is the same program.
 
+What is left to wait for are chunks that a thread took before it was kept away: claims.py.
+
 The state is one word, `ticket`: the stage's number (counted up over all jobs, never reused) in the
 low bits and the next chunk in the high ones, so that a late thread can never take a chunk of
 another stage. Waiting threads spin for a while, then sleep on `ticket`. Between jobs the workers
@@ -29,6 +31,7 @@ from __future__ import annotations
 import os
 import queue
 import threading
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -48,22 +51,28 @@ from halfbyte.kernels.vectors.atomics import (
 from halfbyte.kernels.vectors.calls import call
 from halfbyte.kernels.vectors.scalars import get_i64, put_i64, stack
 
-# Words of the shared state, a cache line apart; the arguments stand last.
-_LINE = 64
-TICKET, DONE, SLEEPERS, JOB, FUNCTION, ARGS = (i * _LINE for i in range(6))
+# Words of the shared state, a cache line apart; last the arguments, and of each thread
+# the ticket of the chunk that it makes and others may make too (claims.py), or NO_CLAIM.
+LINE = 64
+(
+    TICKET, DONE, SLEEPERS, JOB, FUNCTION, CONTENDED, N_THREADS, N_INSIDE, ARGS
+) = (i * LINE for i in range(9))  # fmt: skip
 MAX_ARGS = 32
-_N_WORDS = ARGS // 8 + MAX_ARGS
+CLAIMS = ARGS + 8 * MAX_ARGS
+NO_CLAIM = -1
 
 # The stage stands in the low bits, of which a sleeper compares 32: it cannot miss a new stage.
-_STAGE_BITS = 40
-_STAGE_MASK = (1 << _STAGE_BITS) - 1
-_ONE_CHUNK = 1 << _STAGE_BITS
+STAGE_BITS = 40
+STAGE_MASK = (1 << STAGE_BITS) - 1
+ONE_CHUNK = 1 << STAGE_BITS
 MAX_CHUNKS = (1 << 23) - 1
 _MAX_ITEM_CHUNKS = 1024
 
-# About 20 us within a job (a stage lasts 1 to 100 us) and 200 us between two tokens.
-_SPINS_IN_STAGE = 1000
+# About 60 us within a job (a stage lasts 1 to 100 us) and 200 us between two tokens.
+SPINS_IN_STAGE = 3000
 _SPINS_BETWEEN_JOBS = 10000
+# For how many stages the machine counts as contended from then on.
+_CONTENDED_STAGES = 2000
 
 
 @device
@@ -72,20 +81,32 @@ def take(pool, stage, n_chunks):
     spins = 0
     while True:
         ticket = atomic_get(pool + TICKET)
-        if ticket & _STAGE_MASK != stage:
+        if ticket & STAGE_MASK != stage:
             return -1
-        chunk = ticket >> _STAGE_BITS
+        chunk = ticket >> STAGE_BITS
         if chunk < n_chunks:
-            if compare_and_swap(pool + TICKET, ticket, ticket + _ONE_CHUNK):
+            if compare_and_swap(pool + TICKET, ticket, ticket + ONE_CHUNK):
                 return chunk
-        elif spins < _SPINS_IN_STAGE:
+        elif spins < SPINS_IN_STAGE:
             spins += 1
             pause()
         else:
-            # Whoever ends the stage sees a sleeper, or this thread sees the new stage.
-            atomic_add(pool + SLEEPERS, 1)
-            sleep_while(pool + TICKET, ticket)
-            atomic_add(pool + SLEEPERS, -1)
+            sleep(pool, stage, ticket)
+
+
+@device
+def count_as_contended(pool, stage):
+    """A thread has waited in vain for longer than stages take."""
+    atomic_put(pool + CONTENDED, stage + _CONTENDED_STAGES)
+
+
+@device
+def sleep(pool, stage, ticket):
+    """Until the next stage. Whoever ends this one sees a sleeper, or this thread the new stage."""
+    count_as_contended(pool, stage)
+    atomic_add(pool + SLEEPERS, 1)
+    sleep_while(pool + TICKET, ticket)
+    atomic_add(pool + SLEEPERS, -1)
 
 
 @device
@@ -169,11 +190,13 @@ def serve(pool, thread, last_job_at, n_spins):
             pause()
             continue
         function = atomic_get(pool + FUNCTION)
+        atomic_add(pool + N_INSIDE, 1)
         if is_current(pool, job >> 1):
             seen = job
             atomic_put(last_job_at, job)
             call(function, pool, job >> 1, pool + ARGS, thread)
             spins = 0
+        atomic_add(pool + N_INSIDE, -1)
 
 
 @kernel
@@ -211,10 +234,13 @@ class Pool:
 
     def __init__(self, n_threads: int) -> None:
         self.n_threads = n_threads
-        self._words = np.zeros(_N_WORDS + _LINE // 8, np.int64)
+        self._words = np.zeros((CLAIMS + (n_threads + 1) * LINE) // 8, np.int64)
         base = int(self._words.ctypes.data)
-        self.address = base + -base % _LINE
-        self._words[(self.address - base + JOB) // 8] = 1  # no job
+        self.address = base + -base % LINE
+        self._state = words = self._words[(self.address - base) // 8 :]
+        words[JOB // 8] = 1  # no job
+        words[N_THREADS // 8] = n_threads
+        words[CLAIMS // 8 :] = NO_CLAIM
         self._serve, self._run_job = serve.call, run_job.call
         self._is_running = self._stopping = False
         self._pid = os.getpid()
@@ -267,6 +293,11 @@ class Pool:
         if os.getpid() == self._pid:
             for queue_ in self._wake:
                 queue_.put(None)
+
+    def wait_for_late_workers(self) -> None:
+        """Until none is in a job, which may be over: what its stages read can be freed then."""
+        while os.getpid() == self._pid and self._state[N_INSIDE // 8] != 0:
+            time.sleep(1e-4)
 
     def close(self) -> None:
         """Stop the workers and wait for them; in a forked child there are none."""

@@ -30,6 +30,7 @@ def main() -> int:
 
     on_interrupt(_leave)
     gc.set_threshold(_MANY_OBJECTS)
+    os.environ.setdefault(*_BLAS_SLEEPS)
     from halfbyte.cli import main as run
     from halfbyte.kernels.compiler.uninterrupted import is_unfinished
 
@@ -50,6 +51,9 @@ _INTERRUPTED = 130
 # Modules and vocabularies are objects that stay: a twentieth of a start would go by in looking
 # through them again for garbage, after each 700 new ones.
 _MANY_OBJECTS = 100_000
+# NumPy's OpenBLAS has threads from its import on, each of which looks for work for a tenth of a
+# second, on a core that a start needs: 2^4 cycles do.
+_BLAS_SLEEPS = "OPENBLAS_THREAD_TIMEOUT", "4"
 
 
 def _leave(signum: int, frame: FrameType | None) -> None:

@@ -12,6 +12,7 @@ from _thread import RLock
 TYPE_CHECKING = False  # to checkers it is true, as typing's, which takes longer to import than this
 if TYPE_CHECKING:
     from types import ModuleType
+    from typing import Any
 
 importing = RLock()
 _forks_wait = False
@@ -33,6 +34,16 @@ def let_forks_wait() -> None:
         after_in_parent=importing.release,
         after_in_child=importing.release,
     )
+
+
+class Later:
+    """A module that is imported when something in it is first asked for."""
+
+    def __init__(self, module: str) -> None:
+        self._module = module
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(imported(self._module), name)
 
 
 def imported(module: str) -> ModuleType:

@@ -10,10 +10,10 @@ from concurrent.futures import Future
 from contextlib import ExitStack
 from contextvars import copy_context
 from pathlib import Path
-from typing import Literal, NoReturn
+from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
 from halfbyte import settings, system
-from halfbyte.call_arguments import check_progress, is_whole, unknown_argument
+from halfbyte.call_arguments import check_progress, unknown_argument
 from halfbyte.done_beside import done_beside
 from halfbyte.engine.engine import Engine
 from halfbyte.engine.footprint import (
@@ -26,12 +26,14 @@ from halfbyte.engine.footprint import (
 from halfbyte.engine.memory import needed_for
 from halfbyte.engine.model_kernels import kernels_of
 from halfbyte.engine.next_weights import with_shared
-from halfbyte.engine.page_clearing import cleared_ahead
+from halfbyte.engine.page_clearing import begun_nbytes, cleared_ahead
 from halfbyte.engine.rooms import Rooms, weights_memory
 from halfbyte.engine.weights import ModelWeights, load_weights
 from halfbyte.engine_options import EngineOptions
 from halfbyte.errors import RequestError
-from halfbyte.families.config import ModelConfig
+from halfbyte.families.attention_window import why_no_window, with_window
+from halfbyte.families.config import MAX_CTX, ModelConfig
+from halfbyte.families.context import check_ctx
 from halfbyte.families.from_gguf import config_from_gguf
 from halfbyte.families.left_out import left_out
 from halfbyte.families.model_card import ModelCard
@@ -41,6 +43,7 @@ from halfbyte.families.tensors import check_tensors
 from halfbyte.generation.model_hash import FileStamp
 from halfbyte.gguf.file import GGUFFile
 from halfbyte.gguf.split import model_file
+from halfbyte.import_lock import Later
 from halfbyte.kernels.compiler import jit
 from halfbyte.kernels.compiler.uninterrupted import leave_if_unwanted, uninterrupted
 from halfbyte.kernels.layouts.kv_pages import PAGE
@@ -48,24 +51,30 @@ from halfbyte.kernels.pool import Pool
 from halfbyte.lazy_dataclass import dataclass
 from halfbyte.lora.paths import AdapterPaths, adapter_paths
 from halfbyte.methods.remembered import Remembered
-from halfbyte.model import Model
 from halfbyte.models import catalogue
 from halfbyte.models.folder import converted
 from halfbyte.progress import Progress, silent
 from halfbyte.tokenizer import Tokenizer
 from halfbyte.tokenizer.same_ids import tokenizer_of
 
+if TYPE_CHECKING:
+    from halfbyte import model as answers
+else:  # it takes as long to import as a small model's weights to be packed
+    answers = Later("halfbyte.model")
 log = logging.getLogger(__name__)
 _TELL_AFTER_S = 1.0  # ready kernels take a fraction of it
 
 _ARGUMENTS = (
-    "threads", "ctx", "kv_type", "arithmetic", "type", "prompt_cache_bytes", "prompt_cache_dir",
-    "prompt_cache_dir_bytes", "adapter", "draft", "progress",
+    "threads", "ctx", "kv_type", "arithmetic", "attention_window", "attention_sinks", "type",
+    "prompt_cache_bytes", "prompt_cache_dir", "prompt_cache_dir_bytes", "adapter", "draft",
+    "progress",
 )  # fmt: skip
 # Names that other programs have, and what to do here.
 _OTHERS = {
     **dict.fromkeys(("n_ctx", "num_ctx", "context_length", "max_model_len"), "it is ctx here"),
     **dict.fromkeys(("n_threads", "num_threads"), "it is threads here"),
+    **dict.fromkeys(("window_length", "sliding_window"), "it is attention_window here"),
+    **dict.fromkeys(("num_sink_tokens", "n_sinks"), "it is attention_sinks here"),
     **dict.fromkeys(("cache_type", "type_k", "type_v"), "it is kv_type here, for both"),
     **dict.fromkeys(("dtype", "torch_dtype"), "weights keep the types of the file"),
     **dict.fromkeys(("draft_model", "assistant_model"), "a model that guesses: it is draft here"),
@@ -82,6 +91,8 @@ def load(
     ctx: int | None = None,
     kv_type: Literal["f16", "f32", "int8", "int4"] = "f16",
     arithmetic: Literal["int8", "bf16"] = "int8",
+    attention_window: int | None = None,
+    attention_sinks: int | None = None,
     type: str | None = None,
     prompt_cache_bytes: int | None = None,
     prompt_cache_dir: str | os.PathLike[str] | None = None,
@@ -90,7 +101,7 @@ def load(
     draft: str | os.PathLike[str] | Literal[False] | None = None,
     progress: Progress | None = None,
     **unknown: NoReturn,
-) -> Model:
+) -> answers.Model:
     """Load a model.
 
     Args:
@@ -100,9 +111,10 @@ def load(
         ctx: context in tokens; default: what the model was trained with, beyond which it warns.
         kv_type: "f16", "f32", "int8" or "int4", how keys and values are stored (docs/caches.md).
         arithmetic: "int8" or "bf16", how weights and activations meet (docs/numerics.md).
+        attention_window: last positions that are seen, if not all (docs/attention-window.md).
+        attention_sinks: first ones that are seen beside them; default: 4.
         type: what a folder is converted to, see `convert`; default: "q8_0".
-        prompt_cache_bytes: of keys and values remembered in memory, 0 for none; default: as many as
-            the context holds, or 256 MiB, and at most a quarter of the memory that is left.
+        prompt_cache_bytes: of what is remembered in memory, 0: nothing; default: docs/caches.md.
         prompt_cache_dir: a folder for what falls out of memory, found again by later processes.
         prompt_cache_dir_bytes: of all files in it.
         adapter: LoRAs of calls that name none: path, (path, scale), or a list; see load_adapter.
@@ -116,24 +128,38 @@ def load(
         CacheFileError, SettingError: prompt_cache_dir or an environment variable cannot be used.
         EngineError: there is not enough memory, or too few threads can be started.
     """
-    _check_arguments(unknown, progress)
-    how, adapters = EngineOptions.of(threads, kv_type, arithmetic), adapter_paths(adapter)
-    remembered = Remembered.of(prompt_cache_bytes, prompt_cache_dir, prompt_cache_dir_bytes)
-    paths, own = [_file_of(path_or_name, type, progress)], draft is None
+    adapters = _check_arguments(unknown, progress, adapter)
+    how = EngineOptions.of(threads, kv_type, arithmetic, attention_window, attention_sinks)
+    kept = Remembered.of(prompt_cache_bytes, prompt_cache_dir, prompt_cache_dir_bytes)
+    paths = _paths_of(path_or_name, draft, type, progress)
+    with needed_for(f"loading {paths[0]}"):
+        return _adapted(_guarded(_load, paths, how, ctx, kept, progress, draft is None), adapters)
+
+
+def _paths_of(
+    model: str | os.PathLike[str],
+    draft: str | os.PathLike[str] | Literal[False] | None,
+    type_name: str | None,
+    progress: Progress | None,
+) -> list[Path]:
+    """The files of a model and of one that guesses for it, if one is given."""
+    paths = [_file_of(model, type_name, progress)]
     if draft is not None and draft is not False:
         paths.append(_file_of(draft, None, progress))
-    with needed_for(f"loading {paths[0]}"):
-        model = _guarded(lambda: _load(paths, how, ctx, remembered, progress, own))
-        return _adapted(model, adapters)
+    return paths
 
 
-def _check_arguments(unknown: Mapping[str, object], progress: object) -> None:
+def _check_arguments(
+    unknown: Mapping[str, object], progress: object, adapter: AdapterPaths
+) -> list[tuple[str, float]]:
+    """The adapters that are to be used; nothing else may be unknown."""
     check_progress(progress)
     for argument in unknown:
         raise unknown_argument(argument, _ARGUMENTS, _OTHERS, what="an argument of load")
+    return adapter_paths(adapter)
 
 
-def _adapted(model: Model, adapters: list[tuple[str, float]]) -> Model:
+def _adapted(model: answers.Model, adapters: list[tuple[str, float]]) -> answers.Model:
     """The model with these adapters in use."""
     try:
         model.use_adapters([(model.load_adapter(path), scale) for path, scale in adapters])
@@ -143,10 +169,10 @@ def _adapted(model: Model, adapters: list[tuple[str, float]]) -> Model:
     return model
 
 
-def _guarded(work: Callable[[], Model]) -> Model:
+def _guarded(work: Callable[..., answers.Model], *given: Any) -> answers.Model:
     """What `work` returns, from a thread that no signal interrupts, with the caller's context."""
     context = copy_context()
-    return uninterrupted(lambda: context.run(work))
+    return uninterrupted(lambda: context.run(work, *given))
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,20 +183,25 @@ class _Checked:
     config: ModelConfig
 
     @classmethod
-    def open(cls, files: ExitStack, path: Path, how: EngineOptions) -> _Checked:
-        """Nothing of its weights is read yet."""
+    def open(
+        cls, files: ExitStack, path: Path, how: EngineOptions, *, guesses: bool = False
+    ) -> _Checked:
+        """Nothing of its weights is read yet. One that guesses has a window where it can."""
         file = files.enter_context(GGUFFile.open(path))
         config = config_from_gguf(file)
         others = left_out(file.tensors, file.path, family_of(config), config)
         check_tensors(file, tensors_of(config), others)
         check_memory(file, config, how.kv_type, how.n_threads)
-        return cls(file, config)
+        if guesses and how.window and (why := why_no_window(config)):
+            log.info("%s: guesses within its own context: %s", path, why)
+            return cls(file, config)
+        return cls(file, with_window(config, how.window, how.sinks))
 
     def own_layer(self, how: EngineOptions) -> list[_Checked]:
         """The file's layer that guesses for it, if there is one, and room for it."""
         if not self.config.n_next:
             return []
-        layer, left = next_config(self.config), system.available_memory()
+        layer, left = next_config(self.config), _available_memory()
         why = why_not_beside(self.file, self.config, layer, how.kv_type, how.n_threads, left)
         if why:
             log.warning("%s: its layer that guesses %s, and is not used", self.file.path, why)
@@ -185,16 +216,17 @@ def _load(
     remembered: Remembered,
     progress: Progress | None,
     guesses: bool,
-) -> Model:
+) -> answers.Model:
     """The model of the first file, with that of a second one, or a layer of its own, to guess."""
     begin = time.perf_counter()
     with ExitStack() as files:
-        checked = [_Checked.open(files, path, how) for path in paths]
+        checked = [_Checked.open(files, p, how, guesses=i > 0) for i, p in enumerate(paths)]
         own = checked[0]
         checked += own.own_layer(how) if guesses else []
-        n_ctx = _check_ctx(ctx, own.config)
-        if ctx is not None:  # pages are taken as they are needed: a default promises nothing
-            left = system.available_memory()
+        n_ctx = check_ctx(ctx, own.config)
+        # Pages are taken as they are needed: a default promises nothing, but for a window's.
+        if ctx is not None or how.window:
+            left = _available_memory()
             check_context(own.file, own.config, how.kv_type, n_ctx, how.n_threads, left)
         rooms = _rooms(checked, how, PAGE if ctx is None else n_ctx)
         for each in rooms:
@@ -208,6 +240,7 @@ def _load(
         stamps = [FileStamp.of(name) for name in own.file.paths]
         system.set_up_kernels()
         _compile(checked, how, report, is_shown=progress is not None)
+        files.enter_context(done_beside(lambda: answers.Model))
         pool = system.start_pool(how.n_threads)
         try:
             weights = _weights(own, rooms[0], pool, report, "load", how.arithmetic)
@@ -219,7 +252,7 @@ def _load(
                 draft = remembered.draft_model(beside, engine)
             prompts = remembered.memory(engine, stamps)
             words, load_s = tokenizer.result(), time.perf_counter() - begin
-            return Model(paths[0], own.config, words, engine, load_s, card, prompts, draft)
+            return answers.Model(paths[0], own.config, words, engine, load_s, card, prompts, draft)
         except BaseException:
             pool.close()
             raise
@@ -243,13 +276,13 @@ def _beside(engine: Engine, guest: _Checked, weights: ModelWeights) -> Engine:
     if config.next_layer:
         by_merges = guest.file.metadata.get_str("tokenizer.ggml.model", "") == "gpt2"
         config, weights = with_shared(weights, engine.weights, config, by_merges=by_merges)
-    n_ctx = min(engine.n_ctx, config.n_ctx_train)
+    n_ctx = min(engine.n_ctx, MAX_CTX if config.attention_window else config.n_ctx_train)
     return engine.beside(config, weights, engine.layout.kv_type, n_ctx)
 
 
 def _rooms(models: Sequence[_Checked], how: EngineOptions, n_ctx: int) -> list[Rooms]:
     """Where weights will lie; of experts, where memory cannot hold them, in a file of the cache."""
-    left, rooms = system.available_memory(), list[Rooms]()
+    left, rooms = _available_memory(), list[Rooms]()
     for model in models:
         file, config, disk = model.file, model.config, None
         if config.experts is not None:
@@ -265,6 +298,12 @@ def _rooms(models: Sequence[_Checked], how: EngineOptions, n_ctx: int) -> list[R
             left -= rooms[-1].memory.nbytes
             rooms[-1].lets_go = left < file.nbytes
     return rooms
+
+
+def _available_memory() -> int | None:
+    """Bytes that weights and all else may take, some of which may be taken for them already."""
+    left = system.available_memory()
+    return None if left is None else left + begun_nbytes()
 
 
 def _weights(
@@ -286,23 +325,6 @@ def _file_of(
         expected = "None: only a folder is converted"
         raise RequestError("type", expected=expected, got=repr(type_name))
     return path
-
-
-def _check_ctx(ctx: object, config: ModelConfig) -> int:
-    if ctx is None:
-        return config.n_ctx_train
-    if not is_whole(ctx) or ctx < 2:
-        raise RequestError("ctx", expected="a whole number from 2", got=repr(ctx))
-    if ctx > config.n_ctx_train and family_of(config).learned_positions:
-        wanted = f"at most the {config.n_ctx_train} positions that the model has learned"
-        raise RequestError("ctx", expected=wanted, got=ctx)
-    if ctx > config.n_ctx_train:
-        log.warning(
-            "ctx=%d is beyond the %d tokens that the model was trained with; quality may suffer",
-            ctx,
-            config.n_ctx_train,
-        )
-    return int(ctx)
 
 
 def _compile(

@@ -85,6 +85,8 @@ class Model(
             return f"<Model {shown(c.name or self.path)}: {shape}, closed>"
         types = ", ".join(sorted({matrix.format.name for matrix in weights.matrices.values()}))
         run = f"{e.arithmetic}, ctx {self.n_ctx}, KV {e.layout.kv_type}, {self.n_threads} threads"
+        if c.attention_window:
+            run += f", window {c.attention_sinks}+{c.attention_window}"
         run += f", draft {shown(self.draft.name)}" if self.draft else ""
         return f"<Model {shown(c.name or self.path)}: {shape}, {types}, {run}>"
 

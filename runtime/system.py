@@ -61,12 +61,14 @@ def set_up_kernels() -> None:
 
 @cache
 def _set_up_kernels() -> None:
-    from halfbyte.kernels.compiler import jit, target
+    from halfbyte.kernels.compiler import host_cpu, jit, target
 
     if jit.is_disabled():
         raise SettingError(
             "NUMBA_DISABLE_JIT", expected="0 or nothing: Numba compiles what halfbyte runs", got="1"
         )
+    root = settings.cache_dir() / "kernels"
+    host_cpu.remember_in(root)
     name = settings.isa()
     if name is not None:
         try:
@@ -77,7 +79,7 @@ def _set_up_kernels() -> None:
     # them asks for them by this name.
     if logging.getLogger("numba").level == logging.NOTSET:
         logging.getLogger("numba").setLevel(logging.INFO)
-    folder = jit.set_cache_root(settings.cache_dir() / "kernels")
+    folder = jit.set_cache_root(root)
     log.info("kernels for %s, compiled code in %s", target.current().name, folder)
 
 

@@ -47,6 +47,7 @@ from halfbyte.gguf.factors import factor_name, factor_names
 from halfbyte.gguf.file import GGUFFile
 from halfbyte.gguf.shard_name import without_number
 from halfbyte.gguf.split import model_file
+from halfbyte.gguf.strings import Strings
 from halfbyte.quality.layer_source import GGUFSource, LayerSource
 from halfbyte.tokenizer import Tokenizer
 from halfbyte.tokenizer.files import read_vocabulary
@@ -186,6 +187,8 @@ class FileModel(Source):
             value: Any = found.value
             if isinstance(value, np.ndarray):
                 value = value.tolist()
+            elif isinstance(value, Strings):
+                value = list(value)
             if isinstance(value, list) and not value:
                 log.warning("%s: %s is empty and left out", self.path, key)
                 continue

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import sys
 from importlib import import_module
@@ -20,6 +21,7 @@ def serve() -> None:
     if jit.cache_key() != key:
         return
     jit.use_directory(Path(folder))
+    gc.disable()  # a process that soon ends: looking through Numba's objects takes a tenth of it
     for line in sys.stdin:
         module, name, args = json.loads(line)
         found = getattr(import_module(module), name)

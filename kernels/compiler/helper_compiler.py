@@ -1,23 +1,55 @@
 """How the helpers of kernels are compiled: to be linked into kernels, and for nothing else.
 
 Numba makes machine code and a C entry of every function that it compiles, and runs passes that
-serve features helpers do not use. For a kernel of thirty helpers that is a third of its compile
-time. Here a helper stops at optimized LLVM IR.
+serve features helpers do not use, and it optimizes a helper again in each that calls it. Here a
+helper stops at LLVM IR as it is made, and a kernel is optimized once, with all that it calls.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
-from numba.core import typed_passes, untyped_passes
+from numba.core import ir, typed_passes, untyped_passes
 from numba.core.codegen import JITCodeLibrary
 from numba.core.compiler import CompilerBase
-from numba.core.compiler_machinery import PassManager, register_pass
+from numba.core.compiler_machinery import FunctionPass, PassManager, register_pass
+
+
+@register_pass(mutates_CFG=False, analysis_only=False)
+class _FieldsToNumbers(FunctionPass):
+    """Takes a word's offset (`STEP.work`, a field of a global tuple) as the number that it is.
+
+    Otherwise each is typed and lowered as a whole tuple, of which a field is taken.
+    """
+
+    _name = "fields_to_numbers"
+
+    def __init__(self) -> None:
+        FunctionPass.__init__(self)
+
+    def run_pass(self, state: Any) -> bool:
+        tuples: dict[str, Any] = {}
+        for block in state.func_ir.blocks.values():
+            kept = []
+            for item in block.body:
+                value = getattr(item, "value", None)
+                if isinstance(value, ir.Global | ir.FreeVar) and hasattr(value.value, "_fields"):
+                    tuples[item.target.name] = value.value
+                    continue
+                if isinstance(value, ir.Expr) and value.op == "getattr":
+                    fields = tuples.get(value.value.name)
+                    if fields is not None:
+                        item.value = ir.Const(getattr(fields, value.attr), value.loc)
+                kept.append(item)
+            block.body = kept
+        return bool(tuples)
+
 
 _PASSES = (
     untyped_passes.TranslateByteCode,
     untyped_passes.FixupArgs,
     untyped_passes.IRProcessing,
+    _FieldsToNumbers,
     untyped_passes.RewriteSemanticConstants,
     untyped_passes.DeadBranchPrune,
     untyped_passes.GenericRewrites,
@@ -25,18 +57,34 @@ _PASSES = (
     untyped_passes.DeadBranchPrune,
     typed_passes.NopythonTypeInference,
     typed_passes.PreLowerStripPhis,
-    typed_passes.NopythonRewrites,
-    typed_passes.IRLegalization,
 )
 
 
-class _Library(JITCodeLibrary):
-    """Optimized LLVM IR without machine code."""
+class Library(JITCodeLibrary):
+    """LLVM IR as it was made. Optimized is what a kernel's library links, once, as a whole."""
 
-    def _finalize_final_module(self) -> None:
-        self._finalize_dynamic_globals()
-        self._verify_declare_only_symbols()
+    def add_llvm_module(self, ll_module: Any) -> None:
+        self._final_module.link_in(ll_module)
+
+    def finalize(self) -> None:
+        for function in self._final_module.functions:
+            if not function.is_declaration:
+                function.linkage = "linkonce_odr"
         self._finalized = True
+
+    def linked(self) -> Any:
+        """The module with all that it calls, however deep."""
+        libraries, waiting = {self: None}, [self]
+        while waiting:
+            for library in waiting.pop()._linking_libraries:
+                if library not in libraries:
+                    libraries[library] = None
+                    waiting.append(library)
+        module = self._final_module
+        for library in libraries:
+            if library is not self:
+                module.link_in(library._final_module, preserve=True)
+        return module
 
 
 @register_pass(mutates_CFG=True, analysis_only=False)
@@ -46,7 +94,7 @@ class _Lowering(typed_passes.NativeLowering):
     _name = "helper_lowering"
 
     def run_pass(self, state: Any) -> bool:
-        state.library = _Library(state.targetctx.codegen(), state.func_id.func_qualname)
+        state.library = Library(state.targetctx.codegen(), state.func_id.func_qualname)
         state.flags.no_compile = True
         super().run_pass(state)
         self._finish(state)

@@ -18,7 +18,6 @@ from __future__ import annotations
 import atexit
 import ctypes
 import hashlib
-import importlib.util
 import logging
 import os
 import re
@@ -30,9 +29,7 @@ from functools import cache, wraps
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
-import llvmlite
-
-from halfbyte.kernels.compiler import code_files, ready, target
+from halfbyte.kernels.compiler import code_files, host_cpu, ready, target
 from halfbyte.kernels.compiler.code_files import Code, CodeFileError
 from halfbyte.kernels.compiler.compile_processes import Maker, compiled, n_cpus
 from halfbyte.kernels.compiler.deferred import Noted, noted
@@ -302,7 +299,7 @@ def cache_directory() -> Path:
 def cache_key() -> str:
     """Names all that compiled code depends on: sources, Numba, LLVM, CPU and features."""
     digest = hashlib.sha256(SOURCES)
-    for part in (_numba_version(), llvmlite.__version__, target.target_cpu(),
+    for part in (host_cpu.version_of("numba"), host_cpu.version_of("llvmlite"), target.target_cpu(),
                  target.target_features()):  # fmt: skip
         digest.update(part.encode() + b"\0")
     return f"{target.current().name}-{digest.hexdigest()[:16]}"
@@ -313,10 +310,3 @@ def _temporary() -> Path:
     folder = tempfile.TemporaryDirectory(prefix="halfbyte-kernels-", ignore_cleanup_errors=True)
     atexit.register(folder.cleanup)
     return Path(folder.name)
-
-
-def _numba_version() -> str:
-    """Numba's version as its own file states it, without importing Numba."""
-    numba = importlib.util.find_spec("numba")
-    assert numba is not None and numba.origin is not None
-    return Path(numba.origin).with_name("_version.py").read_text()

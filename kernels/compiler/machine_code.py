@@ -1,68 +1,158 @@
-"""Machine code of finished kernels, loaded by LLVM's linker: nothing here knows Numba."""
+"""Machine code of finished kernels, put into memory without Numba or LLVM.
+
+A kernel's object file has its code, perhaps constants, and some addresses to fill in: of its own
+sections, and of the few functions of C that it calls. That much is done here for ELF on x86-64,
+whose code model lets everything lie anywhere; LLVM, whose library takes longer to load than all
+kernels of a model, links whatever else there is (llvm_linker.py). Memory is never writable and
+executable at once.
+
+Source: System V ABI, chapters 4 and 5; its AMD64 supplement for the relocations.
+"""
 
 from __future__ import annotations
 
-import os
-from typing import Any
+import ctypes
+import mmap
+import struct
+import sys
 
-import llvmlite.binding as llvm
-from llvmlite.binding.ffi import lib as llvm_library
+from halfbyte.lazy_dataclass import dataclass
 
-_linkers: list[Any] = []  # they and their code live as long as the process: threads may be in it
-_entries: set[str] = set()  # of the last one
-_is_forking = False
+_HEADER, _SECTION = struct.Struct("<16sHHIQQQIHHHHHH"), struct.Struct("<IIQQQQIIQQ")
+_SYMBOL, _RELOCATION = struct.Struct("<IBBHQQ"), struct.Struct("<QQq")
+_IDENT = b"\x7fELF\2\1\1"  # 64 bits, little-endian
+_RELOCATABLE, _X86_64 = 1, 62
+_PROGBITS, _SYMTAB, _RELA, _UNWIND = 1, 2, 4, 0x70000001
+_WRITE, _ALLOC = 1, 2
+_ABSOLUTE = 1  # R_X86_64_64
+_EH_FRAME = ".eh_frame"  # for exceptions, of which kernels have none
 
-
-def _before_fork() -> None:
-    """Wait for what another thread loads: the child would have a lock that is never released."""
-    global _is_forking
-    llvm_library._lock.__enter__()
-    _is_forking = True
-
-
-def _after_fork() -> None:
-    global _is_forking
-    if _is_forking:  # unless this module was imported while the fork waited for other things
-        _is_forking = False
-        llvm_library._lock.__exit__()
+_kept: list[object] = []  # code lives as long as the process: threads may be in it
 
 
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(
-        before=_before_fork, after_in_parent=_after_fork, after_in_child=_after_fork
-    )
+class UnknownObjectError(Exception):
+    """An object file has something that is not known here."""
 
 
 def load(object_code: bytes, entry: str) -> int:
     """Make an object file's code callable; the address of the function `entry`.
 
-    The file must be one that was written here, byte by byte: LLVM trusts it.
+    The file must be one that was written here, byte by byte: it is trusted.
     """
-    linker = _linker_without(entry)
-    linker.add_object_file(llvm.ObjectFileRef.from_data(object_code))
-    linker.finalize_object()
-    address = int(linker.get_function_address(entry))
-    if address == 0:
-        raise ValueError(f"no function {entry}")
-    return address
+    if sys.platform == "linux":
+        try:
+            return _load(_Object.of(object_code), entry)
+        except UnknownObjectError:
+            pass
+    from halfbyte.kernels.compiler import llvm_linker
+
+    return llvm_linker.load(object_code, entry)
 
 
-def _linker_without(entry: str) -> Any:
-    """The last linker, which takes longer to make than to use; a new one where that has the name.
+@dataclass(frozen=True, slots=True)
+class _Section:
+    name: str
+    kind: int
+    flags: int
+    begin: int
+    nbytes: int
+    link: int
+    info: int
+    alignment: int
 
-    Nothing in an object file but its entry has a name that others see.
-    """
-    if not _linkers or entry in _entries:
-        _linkers.append(llvm.create_mcjit_compiler(llvm.parse_assembly(""), _machine()))
-        _entries.clear()
-    _entries.add(entry)
-    return _linkers[-1]
+
+@dataclass(frozen=True, slots=True)
+class _Object:
+    """An object file's sections, and its symbols: (name, section's number, value)."""
+
+    data: bytes
+    sections: list[_Section]
+    symbols: list[tuple[str, int, int]]
+
+    @classmethod
+    def of(cls, data: bytes) -> _Object:
+        try:
+            ident, kind, machine, *_, n, names = _HEADER.unpack_from(data)
+            if not ident.startswith(_IDENT) or (kind, machine) != (_RELOCATABLE, _X86_64):
+                raise UnknownObjectError
+            (at,) = struct.unpack_from("<Q", data, 40)
+            found = [_SECTION.unpack_from(data, at + _SECTION.size * i) for i in range(n)]
+            texts = found[names][4]
+            sections = [
+                _Section(_text(data, texts + name), kind, flags, begin, nbytes, link, info, align)
+                for name, kind, flags, _, begin, nbytes, link, info, align, _ in found
+            ]
+            table = next(s for s in sections if s.kind == _SYMTAB)
+            texts = sections[table.link].begin
+            parts = _SYMBOL.iter_unpack(data[table.begin : table.begin + table.nbytes])
+            symbols = [(_text(data, texts + name), at, value) for name, _, _, at, value, _ in parts]
+        except (struct.error, ValueError, IndexError, StopIteration) as error:
+            raise UnknownObjectError from error
+        return cls(data, sections, symbols)
 
 
-def _machine() -> Any:
-    """A linker's target machine; it wants one of its own."""
-    llvm.initialize_native_target()
-    llvm.initialize_native_asmprinter()
-    return llvm.Target.from_default_triple().create_target_machine(
-        reloc="static", codemodel="jitdefault", jit=True
-    )
+def _text(data: bytes, at: int) -> str:
+    return data[at : data.index(b"\0", at)].decode()
+
+
+def _load(made: _Object, entry: str) -> int:
+    """The entry's address in new memory."""
+    places, end = dict[int, int](), 0
+    for i, section in enumerate(made.sections):
+        if not section.flags & _ALLOC or not section.nbytes or section.name == _EH_FRAME:
+            continue
+        if section.kind != _PROGBITS or section.flags & _WRITE:
+            raise UnknownObjectError
+        places[i] = end = -(-end // section.alignment) * section.alignment
+        end += section.nbytes
+    entries = [(at, value) for name, at, value in made.symbols if name == entry and at in places]
+    if len(entries) != 1:
+        raise UnknownObjectError
+    memory = mmap.mmap(-1, end, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    base = ctypes.addressof(ctypes.c_char.from_buffer(memory))
+    for i, at in places.items():
+        begin, nbytes = made.sections[i].begin, made.sections[i].nbytes
+        memory[at : at + nbytes] = made.data[begin : begin + nbytes]
+    for section in made.sections:
+        if section.kind == _RELA and section.info in places:
+            _fill_in(made, section, memory, base, places)
+    _make_executable(base, len(memory))
+    _kept.append(memory)
+    return base + places[entries[0][0]] + entries[0][1]
+
+
+def _fill_in(
+    made: _Object, table: _Section, memory: mmap.mmap, base: int, places: dict[int, int]
+) -> None:
+    """Write the addresses that a section asks for."""
+    first = places[table.info]
+    parts = made.data[table.begin : table.begin + table.nbytes]
+    for at, info, addend in _RELOCATION.iter_unpack(parts):
+        name, section, value = made.symbols[info >> 32]
+        if info & 0xFFFFFFFF != _ABSOLUTE:
+            raise UnknownObjectError
+        if section == 0:
+            address = _function_of_c(name)
+        elif section in places:
+            address = base + places[section] + value
+        else:
+            raise UnknownObjectError
+        struct.pack_into("<Q", memory, first + at, address + addend)
+
+
+def _function_of_c(name: str) -> int:
+    """The address of what this process calls by a name."""
+    try:
+        function = getattr(ctypes.CDLL(None), name)
+    except AttributeError as error:
+        raise UnknownObjectError from error
+    return ctypes.cast(function, ctypes.c_void_p).value or 0
+
+
+def _make_executable(base: int, nbytes: int) -> None:
+    """Code may be run, and written no more."""
+    protect = ctypes.CDLL(None, use_errno=True).mprotect
+    read_and_execute = mmap.PROT_READ | mmap.PROT_EXEC
+    if protect(ctypes.c_void_p(base), ctypes.c_size_t(nbytes), read_and_execute) != 0:
+        number = ctypes.get_errno()
+        raise OSError(number, f"mprotect: machine code cannot be made executable ({number})")

@@ -22,8 +22,7 @@ import platform
 import sys
 from functools import cache
 
-import llvmlite.binding as llvm
-
+from halfbyte.kernels.compiler import host_cpu
 from halfbyte.kernels.compiler.uninterrupted import uninterrupted
 from halfbyte.lazy_dataclass import dataclass
 
@@ -148,9 +147,7 @@ def target_features() -> str:
 @cache
 def _host() -> tuple[str, str]:
     """LLVM's name of this CPU, and its features."""
-    return uninterrupted(
-        lambda: (str(llvm.get_host_cpu_name()), str(llvm.get_host_cpu_features().flatten()))
-    )
+    return uninterrupted(host_cpu.name_and_features)
 
 
 @cache

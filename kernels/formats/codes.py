@@ -76,7 +76,7 @@ def code_value(TABLE, OFFSET, code):
 
 
 @device
-def _byte_and_shift(PLANE, i):
+def byte_and_shift(PLANE, i):
     """Where the bits of a block's input i lie."""
     first, bits, run, _ = PLANE
     per_byte = 8 // bits
@@ -91,9 +91,9 @@ def get_word(PLANE, block, unit, g):
     if run == 0:
         return (get_i32(block + first + UNIT * unit + 4 * g) >> np.int32(below)) & mask
     if run < UNIT:
-        byte, shift = _byte_and_shift(PLANE, UNIT * unit + 4 * g)
+        byte, shift = byte_and_shift(PLANE, UNIT * unit + 4 * g)
     else:  # the unit lies in a row
-        byte, shift = _byte_and_shift(PLANE, UNIT * unit)
+        byte, shift = byte_and_shift(PLANE, UNIT * unit)
         byte += 4 * g
     if run == 1 and bits == 1:  # 8 inputs a byte
         four = np.int32(get_u8(block + byte)) >> np.int32(shift) & np.int32(15)
@@ -108,7 +108,7 @@ def get_word(PLANE, block, unit, g):
 @device
 def put_bits(PLANE, block, i, code):
     """A plane's part of the code of a block's input i, given from bit 0 up."""
-    byte, shift = _byte_and_shift(PLANE, i)
+    byte, shift = byte_and_shift(PLANE, i)
     _put(block + byte, shift, PLANE[1], code)
 
 

@@ -30,7 +30,9 @@ _ALL = 255
 
 def book_address(fmt: BlockFormat) -> int:
     """The address of a type's codebook, which stays where it is; 0: it has none."""
-    from halfbyte.kernels.formats.codebooks import codebook  # most models need none
+    if fmt.plain is None:
+        return 0
+    from halfbyte.kernels.formats.codebooks import codebook
 
     book = codebook(fmt.name)
     return 0 if book is None else int(book.ctypes.data)

@@ -202,6 +202,8 @@ class WindowedLayout(KVLayout):
         kept: the last positions of a sequence that are kept there: those of a window, and as many
             before them as it may be cut back.
         most: the most that are there at a time, while a step adds some.
+        n_sinks: first positions that stay there, and are seen from everywhere (attention_sinks.py);
+            they lie in the first page.
     """
 
     whole: KVLayout
@@ -210,18 +212,19 @@ class WindowedLayout(KVLayout):
     window: int
     kept: int
     most: int
+    n_sinks: int = 0
 
     @classmethod
     def of(
         cls, whole: KVLayout, windowed: KVLayout, slides: tuple[bool, ...], *,
-        window: int, kept: int, most: int,
+        window: int, kept: int, most: int, n_sinks: int = 0,
     ) -> WindowedLayout:  # fmt: skip
         """That of two blocks, whose numbers are of one type."""
         both = (whole, windowed)
         return cls(
             len(slides), max(b.n_kv_heads for b in both), max(b.head_dim for b in both),
             windowed.kv_type, whole=whole, windowed=windowed, slides=slides,
-            window=window, kept=kept, most=most,
+            window=window, kept=kept, most=most, n_sinks=n_sinks,
         )  # fmt: skip
 
     @property
@@ -242,7 +245,12 @@ class WindowedLayout(KVLayout):
     @property
     def window_nbytes(self) -> int:
         """See KVLayout."""
-        return self.windowed.nbytes(self.kept)
+        return self.windowed.nbytes(self.kept) + self.n_stay * self.windowed.page_nbytes
+
+    @property
+    def n_stay(self) -> int:
+        """The first pages that are never let go."""
+        return -(-self.n_sinks // PAGE)
 
     def block_of(self, slot: int) -> int:
         """See KVLayout."""
@@ -256,11 +264,11 @@ class WindowedLayout(KVLayout):
         return self.blocks[block].place(self.slides[:slot].count(bool(block)))
 
     def first_seen(self, position: int) -> int:
-        """The first page that a query sees anything of in layers with a window."""
+        """The first page that a query sees anything of in layers with a window, sinks aside."""
         return max(position + 1 - self.window, 0) // PAGE
 
     def first_kept(self, n_past: int) -> int:
-        """The first page that a sequence of so many positions keeps there."""
+        """The first page that a sequence of so many positions keeps there, sinks aside."""
         return max(n_past + 1 - self.kept, 0) // PAGE
 
     def nbytes(self, n_positions: int) -> int:

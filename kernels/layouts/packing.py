@@ -1,276 +1,267 @@
-"""Weight matrices of a file to packed panels (panels.py): a job, parallel over panels."""
+"""Weight matrices of files to packed panels (panels.py): read and packed by all threads at once.
+
+A job takes any number of matrices. Its chunks are rows of them: a thread reads some into memory of
+its own, which stays in its processor's cache, and packs them from there. Chunks are so large that
+two threads seldom meet in a huge page, which each of them would clear.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import ctypes
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
 
-from halfbyte.kernels.compiler.jit import Kernel, device, kernel_maker
-from halfbyte.kernels.formats.block_format import E8M0_BIAS, E8M0_NAN
-from halfbyte.kernels.formats.codes import (
-    code_planes,
-    finite_float8,
-    get_integer,
-    get_word,
-    sub_integers,
-)
-from halfbyte.kernels.formats.floats import F16
-from halfbyte.kernels.formats.unfolding import ROOM, UNFOLD, book_address, read_block
-from halfbyte.kernels.layouts.panels import (
-    FACTOR_NBYTES,
-    PANEL_FORMATS,
-    ROWS,
-    STRIP_ROWS,
-    PanelFormat,
-    n_panels,
-)
-from halfbyte.kernels.pool import Pool, item_job
+from halfbyte.kernels.compiler.jit import device, kernel
+from halfbyte.kernels.formats.unfolding import book_address
+from halfbyte.kernels.layouts.panel_packing import MATRIX, NOT_FINITE, NOT_READ, pack_kernel
+from halfbyte.kernels.layouts.panels import FACTOR_NBYTES, STRIP_ROWS, PanelFormat, n_panels
+from halfbyte.kernels.pool import Pool, finish, is_current, take
 from halfbyte.kernels.vectors.atomics import atomic_put
-from halfbyte.kernels.vectors.scalars import (
-    get_i32,
-    get_i64,
-    get_u8,
-    get_u16,
-    put_i32,
-    put_u8,
-    put_u16,
-    stack,
-)
+from halfbyte.kernels.vectors.calls import call, call_for_count
+from halfbyte.kernels.vectors.scalars import get_i64, put_i64, stack
 from halfbyte.kernels.vectors.words import words
 from halfbyte.lazy_dataclass import dataclass
 
-# `n_items` panels of rows at `src`; of all panels they begin with the one numbered `first`. `book`
-# is the format's codebook.
-_ARGS = words("n_items first n_panels src n_rows n_units dst bad book")
-_F16_EXPONENT = np.uint16(F16.exponent)
+STEP_NBYTES = 256 << 10  # read at a time
+CHUNK_NBYTES = 4 << 20
+
+# All matrices, one record behind the other; of `rooms` each thread has `room_nbytes`.
+_ARGS = words("matrices n_chunks rooms room_nbytes")
+_ARGS_NBYTES, _MATRIX_NBYTES = 8 * len(_ARGS), 8 * len(MATRIX)
+_NO_READ = -1  # where the system has no function for it
+_UNREAD = 1
+Bytes = NDArray[np.uint8]
 
 
 @dataclass(frozen=True, slots=True)
 class Packing:
-    """A matrix that is being packed, some of its rows at a time.
+    """A matrix that is to be packed, or several of one shape that lie behind one another.
 
     Attributes:
-        pool: threads that do the work.
         fmt: what to pack into.
-        n_rows, n_inputs: logical shape.
-        out: uint8, `fmt.nbytes(n_rows, n_inputs)` bytes, overwritten.
-        factor: of the whole matrix, where the format has one.
+        n_rows, n_inputs: logical shape of each.
+        out: uint8, as many bytes as all take: `fmt.nbytes(n_rows, n_inputs)` each.
+        offset: where row 0 of the file begins; its address where there is no file.
+        file: the descriptor of an open file.
+        stride: how many rows of the file a matrix is behind the one before.
+        factors: of each whole matrix, where the format has one.
+        order: int64 (n_rows,), for each row which one of the file's it is; None: the same.
+        rows: which are packed, from the first to before the last; None: all. They begin with a
+            step (`steps`), and end with one or with the matrix.
     """
 
-    pool: Pool
     fmt: PanelFormat
     n_rows: int
     n_inputs: int
-    out: NDArray[np.uint8]
-    factor: float = 1.0
+    out: Bytes
+    offset: int
+    file: int | None = None
+    stride: int = 0
+    factors: NDArray[np.float32] | None = None
+    order: NDArray[np.int64] | None = None
+    rows: tuple[int, int] | None = None
 
-    def put(self, rows: NDArray[np.uint8], first: int = 0) -> None:
-        """Pack some rows, given as their bytes in the file.
+    @property
+    def row_nbytes(self) -> int:
+        """Bytes of a row in the file."""
+        return self.fmt.source.row_nbytes(self.n_inputs)
 
-        Args:
-            rows: uint8 (n, row bytes), C-contiguous, in the block format `fmt.source`.
-            first: which row of the matrix they begin with, a multiple of STRIP_ROWS; the rows end
-                at another one, or with the matrix.
+    @property
+    def n(self) -> int:
+        """How many matrices."""
+        return self.out.nbytes // self.fmt.nbytes(self.n_rows, self.n_inputs)
 
-        Raises:
-            ValueError: a shape or layout is not as stated, or a number is NaN or infinite.
-        """
-        fmt, n_inputs = self.fmt, self.n_inputs
-        n, nbytes = rows.shape
-        end = first + n
-        if not 0 <= first < end <= self.n_rows:
-            raise ValueError(f"pack: rows {first} to {end} of {self.n_rows}")
-        if first % STRIP_ROWS or (end % STRIP_ROWS and end != self.n_rows):
-            raise ValueError(f"pack: rows {first} to {end} are no whole strips")
-        if nbytes != fmt.source.row_nbytes(n_inputs) or not rows.flags.c_contiguous:
-            raise ValueError(f"pack: {nbytes} bytes are no row of {n_inputs} inputs of {fmt.name}")
-        if self.out.nbytes != fmt.nbytes(self.n_rows, n_inputs) or not self.out.flags.c_contiguous:
-            raise ValueError(
-                f"pack: {self.out.nbytes} bytes hold no {self.n_rows} x {n_inputs} of {fmt.name}"
-            )
-        bad = np.zeros(1, np.int64)
-        args = [n_panels(n), first // ROWS, n_panels(self.n_rows), rows.ctypes.data, n,
-                fmt.n_units(n_inputs), self.out.ctypes.data, bad.ctypes.data,
-                book_address(fmt.source)]  # fmt: skip
-        self.pool.run(pack_kernel(fmt.name), np.array(args, np.int64))
-        if fmt.has_factor:
-            tail = self.out[-FACTOR_NBYTES:].view(np.float32)
-            tail[:] = self.factor, *[0] * (len(tail) - 1)
-        if bad[0] or not np.isfinite(self.factor):
-            raise ValueError("NaN or infinite numbers")
+    def steps(self) -> tuple[int, int]:
+        """How many rows are read at a time, and how many are a chunk; both are whole strips."""
+        unit = STRIP_ROWS
+        if self.order is not None:  # as many as are read without reading others' between them
+            whole = -(-self.n_rows // STRIP_ROWS) * STRIP_ROWS
+            each = range(STRIP_ROWS, whole, STRIP_ROWS)
+            unit = next((n for n in each if _is_apart(*_spans(self.order, n))), whole)
+        step = max(STEP_NBYTES // (self.row_nbytes * unit), 1) * unit
+        return step, max(CHUNK_NBYTES // (self.row_nbytes * step), 1) * step
+
+    def span(self, begin: int, end: int) -> tuple[int, int]:
+        """The rows of the file that some rows lie in."""
+        if self.order is None:
+            return begin, end
+        return int(self.order[begin:end].min()), int(self.order[begin:end].max()) + 1
+
+    def records(self) -> NDArray[np.int64]:
+        """The words of each (MATRIX)."""
+        fmt, nbytes, i = self.fmt, self.row_nbytes, np.arange(self.n)
+        (step, chunk), (begin, end) = self.steps(), self.rows or (0, self.n_rows)
+        made = np.zeros((self.n, len(MATRIX)), np.int64)
+        for word, value in (
+            ("row_nbytes", nbytes), ("order", 0 if self.order is None else self.order.ctypes.data),
+            ("n_units", fmt.n_units(self.n_inputs)), ("n_panels", n_panels(self.n_rows)),
+            ("dst", self.out.ctypes.data + i * fmt.nbytes(self.n_rows, self.n_inputs)),
+            ("book", book_address(fmt.source)), ("kernel", pack_kernel(fmt.name).address),
+            ("read", 0 if self.file is None else _read_address()), ("file", self.file or 0),
+            ("offset", self.offset + i * self.stride * nbytes), ("begin", begin), ("end", end),
+            ("step", step), ("chunk", chunk), ("n_chunks", -(-(end - begin) // chunk)),
+            ("room", self._n_read(step) * nbytes),
+        ):  # fmt: skip
+            made[:, getattr(MATRIX, word) // 8] = value
+        return made
+
+    def _n_read(self, step: int) -> int:
+        """Rows that are read at a time."""
+        if self.order is None:
+            return min(step, self.n_rows)
+        first, last = _spans(self.order, step)
+        return int((last - first).max()) + 1
+
+    def read_first(self, read: Callable[[int, int], Bytes]) -> Iterator[Packing]:
+        """The same in parts, whose rows somebody else reads: `read` gets their begin and end."""
+        nbytes, (_, chunk) = self.row_nbytes, self.steps()
+        for i, out in enumerate(np.split(self.out, self.n)):
+            factors = None if self.factors is None else self.factors[i : i + 1]
+            for begin in range(0, self.n_rows, chunk):
+                end = min(begin + chunk, self.n_rows)
+                first, last = self.span(begin, end)
+                at = self.offset + i * self.stride * nbytes
+                data = read(at + first * nbytes, at + last * nbytes)
+                offset = int(data.ctypes.data) - first * nbytes
+                yield replace(self, out=out, offset=offset, file=None, factors=factors,
+                              rows=(begin, end))  # fmt: skip
+
+
+def _spans(order: NDArray[np.int64], n: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """The first and the last row of the file of each n rows."""
+    begins = np.arange(0, len(order), n)
+    return np.minimum.reduceat(order, begins), np.maximum.reduceat(order, begins)
+
+
+def _is_apart(first: NDArray[np.int64], last: NDArray[np.int64]) -> bool:
+    return bool((last[:-1] < first[1:]).all())
+
+
+def pack_all(pool: Pool, packings: Sequence[Packing]) -> list[int]:
+    """Pack matrices; what is wrong with each packing's: 0, NOT_FINITE or NOT_READ.
+
+    What could not be read may be tried again by `read_first`, which can say why.
+    """
+    groups = [packing.records() for packing in packings]
+    records = np.concatenate(groups)
+    n_chunks = records[:, MATRIX.n_chunks // 8]
+    records[:, MATRIX.first_chunk // 8] = np.cumsum(n_chunks) - n_chunks
+    room_nbytes = int(records[:, MATRIX.room // 8].max())
+    rooms = np.empty(pool.n_threads * room_nbytes, np.uint8)
+    args = [records.ctypes.data, n_chunks.sum(), rooms.ctypes.data, room_nbytes]
+    pool.run(pack_matrices, np.array(args, np.int64))
+    faults = np.split(records[:, MATRIX.fault // 8], np.cumsum([len(group) for group in groups]))
+    return [_put_factors(packing) or int(each.max())
+            for packing, each in zip(packings, faults, strict=False)]  # fmt: skip
 
 
 def pack(
-    pool: Pool, rows: NDArray[np.uint8], fmt: PanelFormat, n_inputs: int, out: NDArray[np.uint8]
+    pool: Pool, rows: Bytes, fmt: PanelFormat, n_inputs: int, out: Bytes, factor: float = 1.0
 ) -> None:
-    """Pack all rows of a matrix at once; see Packing."""
-    Packing(pool, fmt, len(rows), n_inputs, out).put(rows)
+    """Pack a matrix that is in memory.
+
+    Args:
+        pool: threads that do the work.
+        rows: uint8 (n_rows, row bytes), C-contiguous, in the block format `fmt.source`.
+        fmt: what to pack into.
+        n_inputs: of a row.
+        out: uint8, `fmt.nbytes(n_rows, n_inputs)` bytes, overwritten.
+        factor: of the whole matrix, where the format has one.
+
+    Raises:
+        ValueError: a shape or layout is not as stated, or a number is NaN or infinite.
+    """
+    n_rows, nbytes = rows.shape
+    if nbytes != fmt.source.row_nbytes(n_inputs) or not rows.flags.c_contiguous:
+        raise ValueError(f"pack: {nbytes} bytes are no row of {n_inputs} inputs of {fmt.name}")
+    if not 0 < out.nbytes == fmt.nbytes(n_rows, n_inputs) or not out.flags.c_contiguous:
+        raise ValueError(f"pack: {out.nbytes} bytes hold no {n_rows} x {n_inputs} of {fmt.name}")
+    factors, address = np.array([factor], np.float32), int(rows.ctypes.data)
+    if pack_all(pool, [Packing(fmt, n_rows, n_inputs, out, address, factors=factors)]) != [0]:
+        raise ValueError("NaN or infinite numbers")
 
 
-@kernel_maker
-def pack_kernel(name: str) -> Kernel:
-    """The job that packs a format: (pool, first stage, args, thread)."""
-    fmt = PANEL_FORMATS[name]
-    pack_panel = (
-        _blocks(fmt) if fmt.is_quantized else _floats(fmt.source.block_nbytes, fmt.source.exponent)
-    )
-    return item_job(pack_panel, _ARGS, f"pack_{name}")
+def _put_factors(packing: Packing) -> int:
+    """Write the factors of matrices behind them; what is wrong with them."""
+    if not packing.fmt.has_factor:
+        return 0
+    factors = np.ones(packing.n, np.float32) if packing.factors is None else packing.factors
+    tails = packing.out.reshape(packing.n, -1)[:, -FACTOR_NBYTES:].view(np.float32)
+    tails[:, 0], tails[:, 1:] = factors, 0
+    return 0 if np.isfinite(factors).all() else NOT_FINITE
 
 
-@device
-def _pack_codes(LOW, HIGH, LOW_PLANE, HIGH_PLANE, block, unit, out):
-    """A unit's codes of one row, to its lane of the unit's vectors."""
-    if LOW == 8:
-        for g in range(8):
-            put_i32(out + 64 * g, get_word(LOW_PLANE, block, unit, g))
-    elif LOW == 1:
-        _pack_bits(LOW_PLANE, block, unit, out)
-    elif LOW == 4:
-        for j in range(4):
-            high = get_word(LOW_PLANE, block, unit, 4 + j) << np.int32(4)
-            put_i32(out + 64 * j, get_word(LOW_PLANE, block, unit, j) | high)
-    else:
-        _pack_crumbs(LOW_PLANE, block, unit, out)
-    if HIGH == 1:
-        _pack_bits(HIGH_PLANE, block, unit, out + 64 * LOW)
-    elif HIGH == 2:
-        _pack_crumbs(HIGH_PLANE, block, unit, out + 64 * LOW)
+@cache
+def _read_address() -> int:
+    """The address of the C library's pread; NO_READ where there is none."""
+    try:
+        function = ctypes.CDLL(None).pread
+    except (AttributeError, OSError, TypeError):  # Windows
+        return _NO_READ
+    return ctypes.cast(function, ctypes.c_void_p).value or _NO_READ
 
 
-@device
-def _clear_codes(BITS, out):
-    """A row of codes that stand for nothing."""
-    for j in range(BITS):
-        put_i32(out + 64 * j, np.int32(0))
-
-
-@device
-def _pack_bits(PLANE, block, unit, out):
-    """A plane of 1 bit."""
-    word = np.int32(0)
-    for g in range(8):
-        word |= get_word(PLANE, block, unit, g) << np.int32(g)
-    put_i32(out, word)
-
-
-@device
-def _pack_crumbs(PLANE, block, unit, out):
-    """A plane of 2 bits."""
-    for j in range(2):
-        word = np.int32(0)
-        for g in range(4):
-            word |= get_word(PLANE, block, unit, 4 * j + g) << np.int32(2 * g)
-        put_i32(out + 64 * j, word)
-
-
-@device
-def _pack_integers(SCALE_AT, SCALE, SHARED_AT, MINIMUM_AT, MINIMUM, N_SUBS, block, scales,
-                   minima):  # fmt: skip
-    """A block's integer scales of one row, with minima that share their bytes or have their own."""
-    for sub in range(N_SUBS):
-        byte = get_integer(SCALE_AT, SCALE, block, sub)
-        if SHARED_AT is not None:
-            byte |= get_integer(SHARED_AT, MINIMUM, block, sub) << 4
-        put_u8(scales + 16 * sub, np.uint8(byte))
-        if MINIMUM_AT is not None:
-            put_u8(minima + 16 * sub, np.uint8(get_integer(MINIMUM_AT, MINIMUM, block, sub)))
+@kernel
+def pack_matrices(pool, first, args, thread):
+    """Job: read and pack rows of matrices, chunk by chunk."""
+    own = stack(_ARGS_NBYTES)
+    for at in range(0, _ARGS_NBYTES, 8):
+        put_i64(own + at, get_i64(args + at))
+    if not is_current(pool, first):
+        return
+    matrix, n_chunks = get_i64(own + _ARGS.matrices), get_i64(own + _ARGS.n_chunks)
+    room = get_i64(own + _ARGS.rooms) + thread * get_i64(own + _ARGS.room_nbytes)
+    chunk = take(pool, first, n_chunks)
+    while chunk >= 0:
+        at = chunk - get_i64(matrix + MATRIX.first_chunk)
+        while at >= get_i64(matrix + MATRIX.n_chunks):
+            at -= get_i64(matrix + MATRIX.n_chunks)
+            matrix += _MATRIX_NBYTES
+        _pack_chunk(matrix, at, room)
+        finish(pool, first, n_chunks)
+        chunk = take(pool, first, n_chunks)
 
 
 @device
-def _pack_floats(SCALE_AT, SCALE, N_SUBS, block, inside, scales):
-    """A block's float scales of one row, of 8 bits."""
-    for sub in range(N_SUBS):
-        byte = finite_float8(np.uint8(get_integer(SCALE_AT, SCALE, block, sub)))
-        put_u8(scales + 16 * sub, np.uint8(byte) if inside else np.uint8(0))
+def _pack_chunk(matrix, chunk, room):
+    """Pack some rows of a matrix, step by step."""
+    n = get_i64(matrix + MATRIX.chunk)
+    begin = get_i64(matrix + MATRIX.begin) + chunk * n
+    end = min(begin + n, get_i64(matrix + MATRIX.end))
+    step = get_i64(matrix + MATRIX.step)
+    for row in range(begin, end, step):
+        n = min(step, end - row)
+        rows = _read_rows(matrix, row, n, room)
+        if rows == _UNREAD:
+            atomic_put(matrix + MATRIX.fault, NOT_READ)
+            return
+        call(get_i64(matrix + MATRIX.kernel), matrix, rows, row, n)
 
 
 @device
-def _pack_half(source, to, sign, inside, bad):
-    """A half-precision number, its sign bit turned by `sign`; NaN and infinity are reported."""
-    bits = get_u16(source)
-    if bits & _F16_EXPONENT == _F16_EXPONENT:
-        atomic_put(bad, 1)
-    put_u16(to, bits ^ np.uint16(sign) if inside else np.uint16(0))
-
-
-@device
-def _pack_power(source, to, inside, bad):
-    """The exponent of a power of two, likewise; of padding 1, since tiny numbers are slow."""
-    exponent = get_u8(source)
-    if exponent == np.uint8(E8M0_NAN):
-        atomic_put(bad, 1)
-    put_u8(to, exponent if inside else np.uint8(E8M0_BIAS))
-
-
-def _blocks(fmt: PanelFormat) -> Callable[..., None]:
-    NBYTES, READ = fmt.source.block_nbytes, UNFOLD.get(fmt.source.name)
-    source, IS_SUPER, HAS_MINIMA = fmt.blocks, fmt.is_super, fmt.has_minima
-    LOW, HIGH, BITS = source.low, source.high, source.bits
-    UNITS, N_SUBS, HAS_NUMBER = fmt.block_units, fmt.block_units * fmt.n_subs, source.has_number
-    LOW_PLANE, HIGH_PLANE = code_planes(source)
-    SCALES, MINIMA, D, DMIN, _ = fmt.parts
-    FACTOR, ADDEND = (D, DMIN) if IS_SUPER else (SCALES, MINIMA)
-    SIGN = 0x8000 if IS_SUPER else 0
-    IS_POWER = source.is_power
-    D_AT = source.at(source.number) if HAS_NUMBER else 0
-    M_AT = source.at(source.addend) if source.addend else 0
-    (SCALE_AT, SCALE), (MINIMUM_AT, MINIMUM) = sub_integers(source)
-    SHARED_AT, OWN_AT = (MINIMUM_AT, None) if fmt.shares_bytes else (None, MINIMUM_AT)
-
-    def pack_panel(args, item):
-        n_rows, n_units = get_i64(args + _ARGS.n_rows), get_i64(args + _ARGS.n_units)
-        src, dst = get_i64(args + _ARGS.src), get_i64(args + _ARGS.dst)
-        bad, panel = get_i64(args + _ARGS.bad), get_i64(args + _ARGS.first) + item
-        book, room = get_i64(args + _ARGS.book), stack(ROOM)
-        n, n_blocks = get_i64(args + _ARGS.n_panels) * n_units, n_units // UNITS
-        for i in range(n_blocks):
-            at = panel * n_blocks + i
-            for r in range(16):
-                inside = item * 16 + r < n_rows  # padding has the scale 0, or zeros as codes
-                row = item * 16 + r if inside else 0
-                block = read_block(READ, src + (row * n_blocks + i) * NBYTES, room, book)
-                if IS_POWER:
-                    _pack_power(block + D_AT, dst + n * FACTOR + at * 16 + r, inside, bad)
-                elif HAS_NUMBER:
-                    _pack_half(block + D_AT, dst + n * FACTOR + at * 32 + 2 * r, 0, inside, bad)
-                if HAS_MINIMA:
-                    _pack_half(block + M_AT, dst + n * ADDEND + at * 32 + 2 * r, SIGN, inside,
-                               bad)  # fmt: skip
-                scales, minima = dst + n * SCALES + at * N_SUBS * 16, dst + n * MINIMA
-                if IS_SUPER and not HAS_NUMBER:
-                    _pack_floats(SCALE_AT, SCALE, N_SUBS, block, inside, scales + r)
-                elif IS_SUPER:
-                    _pack_integers(SCALE_AT, SCALE, SHARED_AT, OWN_AT, MINIMUM, N_SUBS, block,
-                                   scales + r, minima + at * N_SUBS * 16 + r)  # fmt: skip
-                for unit in range(UNITS):
-                    codes = dst + (at * UNITS + unit) * BITS * 64 + 4 * r
-                    _pack_codes(LOW, HIGH, LOW_PLANE, HIGH_PLANE, block, unit, codes)
-                    if IS_POWER and not inside:
-                        _clear_codes(BITS, codes)
-
-    return pack_panel
-
-
-def _floats(SIZE: int, EXPONENT: int) -> Callable[..., None]:
-    def pack_panel(args, item):
-        n_rows, n_units = get_i64(args + _ARGS.n_rows), get_i64(args + _ARGS.n_units)
-        src, dst = get_i64(args + _ARGS.src), get_i64(args + _ARGS.dst)
-        panel = get_i64(args + _ARGS.first) + item
-        for r in range(16):
-            row = item * 16 + r
-            inside = row < n_rows
-            for k in range(n_units):
-                source = src + ((row if inside else 0) * n_units + k) * SIZE
-                to = dst + ((panel * n_units + k) * 16 + r) * SIZE
-                if SIZE == 4:
-                    bits = np.int64(get_i32(source))
-                    put_i32(to, np.int32(bits) if inside else np.int32(0))
-                else:
-                    bits = np.int64(get_u16(source))
-                    put_u16(to, np.uint16(bits) if inside else np.uint16(0))
-                if bits & EXPONENT == EXPONENT:
-                    atomic_put(get_i64(args + _ARGS.bad), 1)
-
-    return pack_panel
+def _read_rows(matrix, row, n, room):
+    """Have n rows in memory; where row 0 of the file would lie beside them; _UNREAD: they fail."""
+    nbytes, read = get_i64(matrix + MATRIX.row_nbytes), get_i64(matrix + MATRIX.read)
+    offset, order = get_i64(matrix + MATRIX.offset), get_i64(matrix + MATRIX.order)
+    if read == 0:
+        return offset
+    first, last = row, row + n - 1
+    if order:
+        first = last = get_i64(order + 8 * row)
+        for i in range(row, row + n):
+            first = min(first, get_i64(order + 8 * i))
+            last = max(last, get_i64(order + 8 * i))
+    done, end = 0, (last + 1 - first) * nbytes
+    while done < end:
+        if read == _NO_READ:
+            return _UNREAD
+        came = call_for_count(read, get_i64(matrix + MATRIX.file), room + done, end - done,
+                              offset + first * nbytes + done)  # fmt: skip
+        if came <= 0:
+            return _UNREAD
+        done += came
+    return room - first * nbytes

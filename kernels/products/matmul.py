@@ -74,9 +74,9 @@ _MAX_TOKENS = 256  # whose sums wait on the stack meanwhile
 def ways(name: str) -> tuple[str, ...]:
     """The kernels that a format has on this ISA, for ever more tokens at once.
 
-    NARROW takes a token at a time, VECTORS as many as fit the ISA's register tile. MANY expands the
-    codes first, for AMX's tiles or for vectors. Where codes are bytes already, vectors gain by it
-    only if their tile for few tokens is another, which reads activations more often.
+    NARROW takes one or two tokens at a time, VECTORS as many as fit the ISA's register tile. MANY
+    expands the codes first, for AMX's tiles or for vectors. Where codes are bytes already, vectors
+    gain by it only if their tile for few tokens is another, which reads activations more often.
     """
     fmt, isa = PANEL_FORMATS[name], target.current()
     n_tokens = isa.tile[1]
@@ -90,6 +90,12 @@ def tile_tokens(way: str) -> int:
     if way == NARROW:
         return 1
     return TILE_TOKENS if way == MANY and _has_tiles() else target.current().dot_tile[2]
+
+
+def narrow_tokens(name: str) -> int:
+    """How many tokens NARROW takes at once: two, unless VECTORS has a tile for as few."""
+    takes_two = PANEL_FORMATS[name].is_quantized and target.current().dot_tile[2] > 2
+    return 2 if takes_two else 1
 
 
 def many_tokens(name: str) -> tuple[int, int]:
@@ -110,13 +116,17 @@ def _has_tiles() -> bool:
 def matmul_kernel(name: str, way: str) -> Kernel:
     """The product for a panel format in one of its `ways`."""
     fmt, isa = PANEL_FORMATS[name], target.current()
-    # A token alone waits for memory, which is fastest where it is read front to back.
+    # One or two tokens wait for memory, which is fastest where it is read front to back.
     if not fmt.is_quantized:
         function = float_product(fmt, *((1, 1) if way == NARROW else isa.tile))
     elif way == MANY and _has_tiles():
         function = _in_tiles(fmt)
     else:
-        tiles = {NARROW: (1, 1, 1), VECTORS: isa.dot_tile, MANY: (*isa.tile, isa.tile[1])}
+        tiles = {
+            NARROW: (1, narrow_tokens(name), 1),
+            VECTORS: isa.dot_tile,
+            MANY: (*isa.tile, isa.tile[1]),
+        }
         is_expanded = way == MANY and fmt.blocks.low < 8
         function = _in_vectors(fmt, *tiles[way], EXPANDED if is_expanded else PACKED)
     return Kernel(function, f"matmul_{fmt.kernel_name}_{way}")
@@ -184,14 +194,14 @@ def _tile_of(fmt: PanelFormat, R: int, T: int, WAY: int) -> Callable[..., None]:
 def _in_vectors(fmt: PanelFormat, R: int, T: int, FEWER: int, WAY: int) -> Callable[..., None]:
     """Panels R at a time, tokens T at a time, or FEWER: some units meet all, then the next units.
 
-    Meanwhile the float sums wait on the stack, for _MAX_TOKENS tokens at a time. A single token
-    meets all units at once.
+    Meanwhile the float sums wait on the stack, for _MAX_TOKENS tokens at a time. Where FEWER is 1,
+    there are one or two tokens, which meet all units at once.
     """
     _, LOW, HIGH, TABLE, _, _ = _constants(fmt)
     ADD_TILE, ADD_FEWER = _tile_of(fmt, R, T, WAY), _tile_of(fmt, R, FEWER, WAY)
     NBYTES, PARTS, FACTOR = 64 * fmt.bits, fmt.parts, _factor(fmt)
     CODES_NBYTES = NBYTES if WAY == PACKED else UNIT_NBYTES
-    AT_ONCE = _NEAR_NBYTES // (R * CODES_NBYTES) // SUPER * SUPER if T > 1 else _ALL
+    AT_ONCE = _NEAR_NBYTES // (R * CODES_NBYTES) // SUPER * SUPER if FEWER > 1 else _ALL
     SUM_NBYTES, SUMS_NBYTES = 64 * R, 64 * R * _MAX_TOKENS
 
     def matmul(w, n_panels, n_units, begin, end, x, x_stride, n_tokens, y, y_stride, add):

@@ -10,11 +10,11 @@ from __future__ import annotations
 from halfbyte.kernels.compiler.jit import device
 from halfbyte.kernels.layouts.kv_pages import PAGE
 from halfbyte.kernels.pool import share
-from halfbyte.kernels.stages.attention import first_page
+from halfbyte.kernels.stages.attention import NO_WINDOW, first_page
 from halfbyte.kernels.stages.record import ATTENTION, BLOCK, STEP
-from halfbyte.kernels.stages.rope import add_bias, copy_halves, norm_head, scale
+from halfbyte.kernels.stages.rope import add_bias, copy_halves, norm_head, rotate, scale
 from halfbyte.kernels.vectors.calls import call
-from halfbyte.kernels.vectors.scalars import get_f32, get_i64
+from halfbyte.kernels.vectors.scalars import get_f32, get_i64, put_f32
 
 _BLOCK_NBYTES = 8 * len(BLOCK)
 
@@ -62,12 +62,64 @@ def _rope_append(stage, step, row, head, position, pages):
             norm_head(k, get_i64(stage + ATTENTION.k_norm), width, eps)
         if get_i64(stage + ATTENTION.v_norm) != 0:
             norm_head(v, get_i64(stage + ATTENTION.v_norm), width, eps)
-    table = get_i64(step + STEP.rope_table) + position * get_i64(stage + ATTENTION.rope_stride)
+    table = get_i64(get_i64(step + STEP.rope_rows) + 8 * row)
     if get_i64(stage + ATTENTION.q_scale_at) != 0:
         scale(q, get_f32(table + get_i64(stage + ATTENTION.q_scale_at)), group * (nbytes // 4))
+    if _is_far(stage, position):
+        _rotate_far(stage, step, q, row, head)
     call(get_i64(stage + ATTENTION.rope_append), q, k, v,
          table + get_i64(stage + ATTENTION.rope_at), get_i64(stage + ATTENTION.n_rotated), position,
          get_i64(pages + position // PAGE * 8) + _head_at(stage, head))  # fmt: skip
+
+
+# --- the first positions, from far behind them ------------------------------------------------
+
+
+@device
+def _is_far(stage, position):
+    """Whether a query sees first positions beside its window."""
+    n_exact = get_i64(stage + ATTENTION.n_exact)
+    return get_i64(stage + ATTENTION.n_first) != 0 and position >= n_exact
+
+
+@device
+def _window(stage, position):
+    """The window of a query: it begins once there are positions between it and the first ones."""
+    if position < get_i64(stage + ATTENTION.n_exact):
+        return NO_WINDOW
+    return get_i64(stage + ATTENTION.window)
+
+
+@device
+def _rotate_far(stage, step, q, row, head):
+    """A copy of the query heads that share a KV head, rotated for the first positions."""
+    width, group = get_i64(stage + ATTENTION.head_dim), get_i64(stage + ATTENTION.group)
+    table = get_i64(step + STEP.far_rope_row) + get_i64(stage + ATTENTION.rope_at)
+    far = _far_queries(stage, row, head)
+    for i in range(group * width):
+        put_f32(far + 4 * i, get_f32(q + 4 * i))
+    for i in range(group):
+        rotate(far + 4 * width * i, table, get_i64(stage + ATTENTION.n_rotated))
+
+
+@device
+def _far_queries(stage, row, head):
+    """Where these lie."""
+    far = get_i64(stage + ATTENTION.far) + row * get_i64(stage + ATTENTION.far_stride)
+    return far + head * _queries_nbytes(stage)
+
+
+@device
+def _attend_first(stage, step, block, head, given):
+    """What the first positions give for a block of queries."""
+    call(get_i64(stage + ATTENTION.attend_first),
+         _far_queries(stage, get_i64(block + BLOCK.row), head),
+         get_i64(stage + ATTENTION.far_stride), get_i64(block + BLOCK.n_queries),
+         get_i64(stage + ATTENTION.n_first), get_i64(_pages(stage, block)) + _head_at(stage, head),
+         given, get_i64(step + STEP.work))  # fmt: skip
+
+
+# --- attention --------------------------------------------------------------------------------
 
 
 @device
@@ -88,16 +140,20 @@ def attend(stage, step, chunk):
     pages = _pages(stage, block)
     if get_i64(step + STEP.n_tokens) == 1 and get_i64(stage + ATTENTION.rope_append) != 0:
         _rope_append(stage, step, 0, head, position, pages)
+    given = 0
+    if _is_far(stage, position):
+        given = get_i64(step + STEP.work) + get_i64(stage + ATTENTION.given_at)
+        _attend_first(stage, step, block, head, given)
     q_stride, out_stride = (
         get_i64(stage + ATTENTION.qkv_stride), get_i64(stage + ATTENTION.out_stride)
     )  # fmt: skip
     call(get_i64(stage + ATTENTION.attend),
          get_i64(stage + ATTENTION.qkv) + row * q_stride + head * _queries_nbytes(stage), q_stride,
-         get_i64(block + BLOCK.n_queries), position, get_i64(stage + ATTENTION.window), pages,
+         get_i64(block + BLOCK.n_queries), position, _window(stage, position), pages,
          _head_at(stage, head),
          get_i64(stage + ATTENTION.out) + row * out_stride
          + head * get_i64(stage + ATTENTION.out_nbytes), out_stride,
-         get_i64(step + STEP.work), _sinks(stage, head))  # fmt: skip
+         get_i64(step + STEP.work), _sinks(stage, head), given)  # fmt: skip
 
 
 @device
@@ -116,18 +172,21 @@ def attend_pages(stage, step, chunk):
     head, split = chunk % n_kv_heads, chunk // n_kv_heads % n_splits
     block = get_i64(step + STEP.blocks) + chunk // (n_kv_heads * n_splits) * _BLOCK_NBYTES
     n_queries, position = get_i64(block + BLOCK.n_queries), get_i64(block + BLOCK.position)
-    window, q_stride = get_i64(stage + ATTENTION.window), get_i64(stage + ATTENTION.qkv_stride)
+    window, q_stride = _window(stage, position), get_i64(stage + ATTENTION.qkv_stride)
     first = first_page(position, window)
     n_pages = (position + n_queries - 1) // PAGE + 1 - first
     nbytes = n_queries * get_i64(stage + ATTENTION.partial_nbytes)
+    partials = get_i64(block + BLOCK.partials) + head * nbytes
+    if split == 0 and _is_far(stage, position):  # as if by a page before the first one
+        given = partials + (first - 1) * n_kv_heads * nbytes
+        _attend_first(stage, step, block, head, given)
     call(get_i64(stage + ATTENTION.attend_pages),
          get_i64(stage + ATTENTION.qkv) + get_i64(block + BLOCK.row) * q_stride
          + head * _queries_nbytes(stage), q_stride, n_queries, position, window,
          _pages(stage, block), _head_at(stage, head),
          first + share(split, n_splits, n_pages),
          first + share(split + 1, n_splits, n_pages),
-         get_i64(block + BLOCK.partials) + head * nbytes, n_kv_heads * nbytes,
-         get_i64(step + STEP.work))  # fmt: skip
+         partials, n_kv_heads * nbytes, get_i64(step + STEP.work))  # fmt: skip
 
 
 @device
@@ -147,13 +206,17 @@ def merge_pages(stage, step, chunk):
     while not 0 <= row - get_i64(block + BLOCK.row) < get_i64(block + BLOCK.n_queries):
         block += _BLOCK_NBYTES
     n_queries = get_i64(block + BLOCK.n_queries)
-    nbytes = n_queries * get_i64(stage + ATTENTION.partial_nbytes)
+    position = get_i64(block + BLOCK.position)
+    window = _window(stage, position)
+    stride = n_kv_heads * n_queries * get_i64(stage + ATTENTION.partial_nbytes)
+    partials = get_i64(block + BLOCK.partials) + head * stride // n_kv_heads
+    given = 0
+    if _is_far(stage, position):
+        given = partials + (first_page(position, window) - 1) * stride
     call(get_i64(stage + ATTENTION.merge_pages),
-         row - get_i64(block + BLOCK.row), n_queries, get_i64(block + BLOCK.position),
-         get_i64(stage + ATTENTION.window),
-         get_i64(block + BLOCK.partials) + head * nbytes, n_kv_heads * nbytes,
+         row - get_i64(block + BLOCK.row), n_queries, position, window, partials, stride,
          get_i64(stage + ATTENTION.out) + row * get_i64(stage + ATTENTION.out_stride)
-         + head * get_i64(stage + ATTENTION.out_nbytes), _sinks(stage, head))  # fmt: skip
+         + head * get_i64(stage + ATTENTION.out_nbytes), _sinks(stage, head), given)  # fmt: skip
 
 
 @device

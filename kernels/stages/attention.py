@@ -12,7 +12,7 @@ What a page gives is in attention_page.py, codes_page.py and latent_page.py.
 
 The pages of a few queries can be dealt to several threads: `pages_kernel` leaves what each page
 gives, a *partial*, in memory, and `merge_kernel` merges the partials in page order, with the same
-bits.
+bits. A partial that is *given* comes before all pages (attention_sinks.py).
 """
 
 from __future__ import annotations
@@ -110,6 +110,27 @@ def _merge_values(merged, row, values, page_values, n_vectors):
 
 
 @device
+def put_partial(partial, states, values, n_rows, dv):
+    """Keep what a page gives n rows: the maxima, the sums, then the values."""
+    sums = partial + 4 * n_rows
+    for at in range(0, 4 * n_rows, 4):
+        put_f32(partial + at, get_f32(states + at))
+        put_f32(sums + at, get_f32(states + PLANE + at))
+    for v in range(n_rows * dv // 16):
+        store(partial + 8 * n_rows + 64 * v, load(values + 64 * v))
+
+
+@device
+def _merge_partial(merged, values, partial, row, n, n_rows, row_nbytes, n_vectors):
+    """Merge a partial of n_rows rows, of which n from `row` on are meant."""
+    maxima, given = partial + 4 * row, partial + 8 * n_rows + row * row_nbytes
+    _merge_states(merged, maxima, maxima + 4 * n_rows, n)
+    for i in range(n):
+        at = i * row_nbytes
+        _merge_values(merged, i, values + at, given + at, n_vectors)
+
+
+@device
 def _sees(position, page, window):
     """Whether a query sees anything of a page."""
     n_seen = position + 1 - page * PAGE
@@ -148,7 +169,7 @@ def _vectors(n: int, most: int) -> int:
     return next(at_once for at_once in range(max(most, 1), 0, -1) if n % at_once == 0)
 
 
-def _tile(kv_type: str, dv: int) -> tuple[int, int, int, int, int]:
+def tile(kv_type: str, dv: int) -> tuple[int, int, int, int, int]:
     """Vectors of scores at a time, of values, of a lone row's, and rows of either tile.
 
     A vector of 4-bit values is two of sums.
@@ -160,13 +181,13 @@ def _tile(kv_type: str, dv: int) -> tuple[int, int, int, int, int]:
     return vectors, _vectors(n, vectors // n_sums), _vectors(n, lone // n_sums), rows, fewer
 
 
-def _suffix(cap: float, latent: int) -> str:
+def suffix(cap: float, latent: int) -> str:
     """What the names of kernels with a soft cap, or of compressed keys, end with."""
     of_cap = f"_{np.float32(cap).view(np.int32):x}" if cap else ""
     return of_cap + (f"_of_{latent}" if latent else "")
 
 
-def _of_type(kv_type: str, latent: int) -> tuple[Callable[..., None], Callable[..., None], int]:
+def of_type(kv_type: str, latent: int) -> tuple[Callable[..., None], Callable[..., None], int]:
     """The one place where types differ: how queries are taken, what a page gives, and its size.
 
     That is the bytes of a number, or the bits of a code.
@@ -193,17 +214,17 @@ def attention_kernel(
     Arguments: q (the first query's heads of this group), q_stride (bytes from one query to the
     next), n_queries, position (of the first query), window, pages (address of the sequence's page
     addresses), head_at (byte offset of layer and head in a page), out (as q), out_stride, scratch,
-    sinks (of the group's heads; 0: none).
+    sinks (of the group's heads; 0: none), given (the partial before the first page; 0: none).
     """
     D, DV, GROUP, OUT = head_dim, value_dim, group, latent or head_dim
     QUERY, ROW = 4 * padded_dim(D), 4 * DV  # bytes of a row of queries, of values
     SCALE, CAP = np.float32(1.0 / np.sqrt(D)), np.float32(cap)
     N, ROTATED = DV // 16, int(is_coded(kv_type))
-    VECTORS, PV, SINGLE, ROWS, FEWER = _tile(kv_type, DV)
-    take, page_gives, SIZE = _of_type(kv_type, latent)
+    VECTORS, PV, SINGLE, ROWS, FEWER = tile(kv_type, DV)
+    take, page_gives, SIZE = of_type(kv_type, latent)
 
     def attend(q, q_stride, n_queries, position, window, pages, head_at, out, out_stride, scratch,
-               sinks):  # fmt: skip
+               sinks, given):  # fmt: skip
         n_rows = n_queries * GROUP
         weights = scratch
         queries = weights + MAX_ROWS * WEIGHTS
@@ -214,6 +235,8 @@ def attention_kernel(
         take(q, q_stride, n_rows, queries, D, DV, GROUP, SCALE, SIZE)
         for row in range(n_rows):
             _begin_row(merged, row, values + row * ROW, N, _sink(sinks, row % GROUP))
+        if given != 0:
+            _merge_partial(merged, values, given, 0, n_rows, n_rows, ROW, N)
         end = (position + n_queries - 1) // PAGE + 1
         for page in range(first_page(position, window), end):
             keys = get_i64(pages + 8 * page) + head_at
@@ -230,7 +253,7 @@ def attention_kernel(
             if ROTATED:
                 rotate_head(to, D)
 
-    return Kernel(attend, f"attention_{kv_type}_{head_dim}_{group}{_suffix(cap, latent)}")
+    return Kernel(attend, f"attention_{kv_type}_{head_dim}_{group}{suffix(cap, latent)}")
 
 
 @kernel_maker
@@ -244,8 +267,8 @@ def pages_kernel(
     """
     D, DV, GROUP, QUERY = head_dim, value_dim, group, 4 * padded_dim(head_dim)
     SCALE, CAP = np.float32(1.0 / np.sqrt(D)), np.float32(cap)
-    VECTORS, PV, SINGLE, ROWS, FEWER = _tile(kv_type, DV)
-    take, page_gives, SIZE = _of_type(kv_type, latent)
+    VECTORS, PV, SINGLE, ROWS, FEWER = tile(kv_type, DV)
+    take, page_gives, SIZE = of_type(kv_type, latent)
 
     def attend_pages(q, q_stride, n_queries, position, window, pages, head_at, begin, end,
                      partials, stride, scratch):  # fmt: skip
@@ -260,14 +283,9 @@ def pages_kernel(
             page_gives(queries, states, keys, _ahead(pages, page, end),
                        position + 1 - page * PAGE, window, n_rows, weights, values, D, DV,
                        SIZE, GROUP, VECTORS, PV, SINGLE, ROWS, FEWER, CAP)  # fmt: skip
-            out, sums_at = partials + page * stride, 4 * n_rows
-            for at in range(0, 4 * n_rows, 4):
-                put_f32(out + at, get_f32(states + at))
-                put_f32(out + sums_at + at, get_f32(states + PLANE + at))
-            for v in range(n_rows * DV // 16):
-                store(out + 2 * sums_at + 64 * v, load(values + 64 * v))
+            put_partial(partials + page * stride, states, values, n_rows, DV)
 
-    return Kernel(attend_pages, f"pages_{kv_type}_{head_dim}_{group}{_suffix(cap, latent)}")
+    return Kernel(attend_pages, f"pages_{kv_type}_{head_dim}_{group}{suffix(cap, latent)}")
 
 
 @kernel_maker
@@ -277,25 +295,23 @@ def merge_kernel(
     """A query's attention from the partials of its block's pages.
 
     Arguments: query (which one of the block's), n_queries, position (of the first one), window,
-    partials and stride as above, out (the query's heads), sinks as above.
+    partials and stride as above, out (the query's heads), sinks and given as above.
     """
     OUT, GROUP, N, ROW = latent or head_dim, group, value_dim // 16, value_dim * 4
     ROTATED, AT_ONCE = int(is_coded(kv_type)), min(group, 16)
     VALUES = AT_ONCE * ROW
 
-    def merge(query, n_queries, position, window, partials, stride, out, sinks):
+    def merge(query, n_queries, position, window, partials, stride, out, sinks, given):
         values, merged = stack(VALUES), stack(MERGED_STATES)
         mine, n_rows = position + query, n_queries * GROUP
         for head in range(0, GROUP, AT_ONCE):
             row, n = query * GROUP + head, min(GROUP - head, AT_ONCE)
             for i in range(n):
                 _begin_row(merged, i, values + i * ROW, N, _sink(sinks, head + i))
+            if given != 0:
+                _merge_partial(merged, values, given, row, n, n_rows, ROW, N)
             for page in range(first_page(mine, window), mine // PAGE + 1):
-                maxima = partials + page * stride + 4 * row
-                given = partials + page * stride + 8 * n_rows + row * ROW
-                _merge_states(merged, maxima, maxima + 4 * n_rows, n)
-                for i in range(n):
-                    _merge_values(merged, i, values + i * ROW, given + i * ROW, N)
+                _merge_partial(merged, values, partials + page * stride, row, n, n_rows, ROW, N)
             for i in range(n):
                 to = out + (head + i) * OUT * 4
                 _finish_row(merged, i, values + i * ROW, to, OUT)

@@ -165,7 +165,7 @@ def weigh_rows(weights, values, ahead, row_nbytes, n_keys, n_rows, out, DV, SIZE
 @device
 def last_seen(n_seen, n_rows, GROUP):
     """How many of a page's positions the last row sees, where the first one sees `n_seen`."""
-    return min(n_seen + n_rows // GROUP - 1, PAGE)
+    return min(n_seen + (n_rows - 1) // GROUP, PAGE)
 
 
 @device

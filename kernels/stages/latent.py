@@ -57,7 +57,7 @@ def append_latents(stage, step, chunk, n_chunks):
     for row in range(share(chunk, n_chunks, n), share(chunk + 1, n_chunks, n)):
         position = get_i64(get_i64(step + STEP.positions) + 8 * row)
         pages = get_i64(get_i64(step + STEP.pages) + 16 * row)
-        table = get_i64(step + STEP.rope_table) + position * get_i64(stage + LATENTS.rope_stride)
+        table = get_i64(get_i64(step + STEP.rope_rows) + 8 * row)
         _append_key(stage, row, table, position, pages)
         _finish_queries(stage, row, table)
 

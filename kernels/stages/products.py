@@ -10,12 +10,14 @@ from halfbyte.kernels.layouts.activations import put_block
 from halfbyte.kernels.pool import share
 from halfbyte.kernels.stages.adapt import expand
 from halfbyte.kernels.stages.record import (
+    FEED_FORWARD,
     GELU,
     GELU_TANH,
     INPUT,
     MATRIX,
     MATRIX_NBYTES,
     PRODUCT,
+    PROJECT,
     RELU_SQUARED,
     SILU,
     STEP,
@@ -36,6 +38,7 @@ from halfbyte.kernels.vectors.vector_math import (
 STRIP_NBYTES = 128  # of a row of results
 # Rows of strips, while ffn_gate is read, before ffn_up is: a single token's matrices come in runs.
 _ROWS_AT_ONCE = 32
+_MOST_STRIPS = 512  # of a single row that a thread's `work` has room for
 
 
 @device
@@ -47,10 +50,80 @@ def n_product_chunks(stage, step):
 
 
 @device
+def _strips(stage, step, chunk, n_chunks):
+    """First and last strip of a chunk.
+
+    Chunks that lie side by side are dealt n_runs apart, so that threads which take them in turns
+    each go through memory in one run.
+    """
+    n_runs, n_strips = get_i64(step + STEP.n_runs), get_i64(stage + PRODUCT.n_strips)
+    run = chunk % n_runs
+    place = run * (n_chunks // n_runs) + min(run, n_chunks % n_runs) + chunk // n_runs
+    return share(place, n_chunks, n_strips), share(place + 1, n_chunks, n_strips)
+
+
+# --- a single row's chunks, which may be made twice: first in `work`, then where all see them -----
+
+
+@device
+def is_repeatable(stage, step, n_chunks):
+    """Whether a stage's chunks are made by `make` and `publish` in this step: a single row's."""
+    op = get_i64(stage)
+    if (op != PROJECT and op != FEED_FORWARD) or n_rows(stage, step) != 1:
+        return False
+    most = _ROWS_AT_ONCE if op == FEED_FORWARD else _MOST_STRIPS
+    fits = get_i64(stage + PRODUCT.n_strips) <= n_chunks * most
+    return fits and get_i64(stage + PRODUCT.factors_at) < 0
+
+
+@device
+def make(stage, step, chunk, n_chunks):
+    """A chunk's products in `work`, with what becomes of each alone."""
+    begin, end = _strips(stage, step, chunk, n_chunks)
+    if get_i64(stage) == FEED_FORWARD:
+        _make_hidden(stage, step, begin, end)
+        return
+    matrices, at = get_i64(stage + PRODUCT.matrices), 0
+    for i in range(get_i64(stage + PRODUCT.n_matrices)):
+        strips = get_i64(matrices + i * MATRIX_NBYTES + MATRIX.n_panels) // 2
+        first, last = max(begin - at, 0), min(end - at, strips)
+        if first < last:
+            y = get_i64(step + STEP.work) + (at - begin) * STRIP_NBYTES
+            multiply(matrices + i * MATRIX_NBYTES, first, last, records_of(stage, step),
+                     floats_of(stage, step), get_i64(stage + INPUT.floats_stride), 1, y, 0,
+                     0)  # fmt: skip
+            if get_i64(stage + PRODUCT.finish) != 0:
+                for strip in range(first, last):
+                    _finish(stage, i, strip, y + strip * STRIP_NBYTES)
+        at += strips
+
+
+@device
+def publish(stage, step, chunk, n_chunks):
+    """What `make` left in `work`, to where the next stages read it."""
+    work, (begin, end) = get_i64(step + STEP.work), _strips(stage, step, chunk, n_chunks)
+    y = get_i64(stage + PRODUCT.y)
+    if get_i64(stage) == FEED_FORWARD:
+        for strip in range(begin, end):
+            _put_hidden(stage, step, work + (strip - begin) * STRIP_NBYTES, 0, strip)
+        return
+    if y == 0:
+        y = get_i64(step + STEP.logits)
+    for at in range(0, (end - begin) * STRIP_NBYTES, 64):
+        to = y + begin * STRIP_NBYTES + at
+        v = load(work + at)
+        if get_i64(stage + PRODUCT.adds) != 0:
+            v = add(load(to), v)
+        store(to, v)
+
+
+# --- any number of rows ---------------------------------------------------------------------------
+
+
+@device
 def project(stage, step, chunk, n_chunks):
     """y = W x of all matrices, side by side, or y += W x."""
-    n, n_strips = n_rows(stage, step), get_i64(stage + PRODUCT.n_strips)
-    begin, end = share(chunk, n_chunks, n_strips), share(chunk + 1, n_chunks, n_strips)
+    n, (begin, end) = n_rows(stage, step), _strips(stage, step, chunk, n_chunks)
     y, y_stride = get_i64(stage + PRODUCT.y), get_i64(stage + PRODUCT.y_stride)
     if y == 0:  # the logits, which every step has anew
         y, y_stride = get_i64(step + STEP.logits), get_i64(step + STEP.logits_stride)
@@ -75,7 +148,6 @@ def _project_and_finish(stage, step, i, begin, end, y, y_stride):
     """Strips of y = cap(scale (W x + bias)), or of y += the same, of one of the matrices."""
     n, matrix = n_rows(stage, step), get_i64(stage + PRODUCT.matrices) + i * MATRIX_NBYTES
     floats, records = floats_of(stage, step), records_of(stage, step)
-    scale, cap = get_f32(stage + PRODUCT.scale), get_f32(stage + PRODUCT.cap)
     work = get_i64(step + STEP.work)
     for strip in range(begin, end):
         multiply(matrix, strip, strip + 1, records, floats,
@@ -83,15 +155,25 @@ def _project_and_finish(stage, step, i, begin, end, y, y_stride):
                   STRIP_NBYTES, 0)  # fmt: skip
         expand(stage, step, i, strip, strip + 1, work - strip * STRIP_NBYTES, STRIP_NBYTES)
         for row in range(n):
-            _add_bias(stage, i, strip, work + row * STRIP_NBYTES)
+            _finish(stage, i, strip, work + row * STRIP_NBYTES)
             for half in range(0, STRIP_NBYTES, 64):
                 to = y + row * y_stride + strip * STRIP_NBYTES + half
-                v = mul(load(work + row * STRIP_NBYTES + half), splat(scale))
-                if cap != 0:
-                    v = soft_cap(v, cap)
+                v = load(work + row * STRIP_NBYTES + half)
                 if get_i64(stage + PRODUCT.adds) != 0:
                     v = add(load(to), v)
                 store(to, v)
+
+
+@device
+def _finish(stage, i, strip, at):
+    """A row's strip of W x at `at` becomes cap(scale (W x + bias)), of matrix i."""
+    scale, cap = get_f32(stage + PRODUCT.scale), get_f32(stage + PRODUCT.cap)
+    _add_bias(stage, i, strip, at)
+    for half in range(0, STRIP_NBYTES, 64):
+        v = mul(load(at + half), splat(scale))
+        if cap != 0:
+            v = soft_cap(v, cap)
+        store(at + half, v)
 
 
 @device
@@ -123,16 +205,21 @@ def _activated(stage, v):
 @device
 def feed_forward(stage, step, chunk, n_chunks):
     """hidden = activation(ffn_gate x) * (ffn_up x), a strip (a block of records) at a time."""
-    n, n_strips = n_rows(stage, step), get_i64(stage + PRODUCT.n_strips)
-    begin, end = share(chunk, n_chunks, n_strips), share(chunk + 1, n_chunks, n_strips)
+    n, (begin, end) = n_rows(stage, step), _strips(stage, step, chunk, n_chunks)
     at_once = max(_ROWS_AT_ONCE // n, 1)
     for first in range(begin, end, at_once):
-        _hidden_strips(stage, step, first, min(first + at_once, end))
+        last = min(first + at_once, end)
+        _make_hidden(stage, step, first, last)
+        width = (last - first) * STRIP_NBYTES
+        for strip in range(first, last):
+            at = get_i64(step + STEP.work) + (strip - first) * STRIP_NBYTES
+            for row in range(n_rows(stage, step)):
+                _put_hidden(stage, step, at + row * width, row, strip)
 
 
 @device
-def _hidden_strips(stage, step, first, last):
-    """Some strips of all rows: ffn_gate's in a row, then ffn_up's, as they lie in memory."""
+def _make_hidden(stage, step, first, last):
+    """Some strips of all rows, in `work`: ffn_gate's in a row, then ffn_up's, as matrices lie."""
     n, n_matrices = n_rows(stage, step), get_i64(stage + PRODUCT.n_matrices)
     floats, records = floats_of(stage, step), records_of(stage, step)
     floats_stride = get_i64(stage + INPUT.floats_stride)
@@ -147,7 +234,6 @@ def _hidden_strips(stage, step, first, last):
         at = gate + (strip - first) * STRIP_NBYTES
         for row in range(n):
             _activate(stage, at + row * width, at + (n + row) * width, strip)
-            _put_hidden(stage, step, at + row * width, row, strip)
 
 
 @device
@@ -178,7 +264,7 @@ def _put_hidden(stage, step, features, row, strip):
 
 @device
 def multiply(matrix, begin, end, records, floats, floats_stride, n, y, y_stride, adds):
-    """Strips begin .. end of y = W x for n tokens: many at once, the rest by vectors, one alone.
+    """Strips begin .. end of y = W x for n tokens: many at once, the rest by vectors, few alone.
 
     A kernel for many takes as long for a few tokens as for all that it has room for.
     """
@@ -188,7 +274,8 @@ def multiply(matrix, begin, end, records, floats, floats_stride, n, y, y_stride,
         n_many = min((n + get_i64(matrix + MATRIX.may_lack)) // at_once * at_once, n)
     rest = n - n_many
     if get_i64(matrix + MATRIX.vectors) != 0:
-        n_vectors = rest - int(rest % get_i64(matrix + MATRIX.vector_tokens) == 1)
+        few = rest % get_i64(matrix + MATRIX.vector_tokens)
+        n_vectors = rest - (few if few <= get_i64(matrix + MATRIX.narrow_tokens) else 0)
     token_nbytes = get_i64(matrix + MATRIX.record_nbytes)
     x, x_stride = records, n * token_nbytes
     if token_nbytes == 0:

@@ -20,13 +20,15 @@ from halfbyte.kernels.vectors.words import words
 STAGE_NBYTES = 320
 
 
-# Arguments of a step. `pages` are of each row both words that BLOCK has of them. `abort` is the
-# address of a word: once it is not 0, the step ends with the stage that runs, and what it gives is
-# worthless. All records are `record_nbytes` long. Addresses of the last three are thread 0's, of
-# every other thread scratch_stride bytes further on each.
+# Arguments of a step. `pages` are of each row both words that BLOCK has of them. `rope_rows` are
+# the addresses of what each row's position has for rotary embedding (engine/rotation.py), and
+# `far_rope_row` is that of queries for the first positions. `abort` is the address of a word: once
+# it is not 0, the step ends with the stage that runs, and what it gives is worthless. All records
+# are `record_nbytes` long. Addresses of the last three are thread 0's, of every other thread
+# scratch_stride bytes further on each.
 STEP = words("""
     program n_stages n_tokens tokens positions pages n_blocks blocks n_out out_rows logits
-    logits_stride max_chunks rope_table n_splits
+    logits_stride max_chunks n_runs rope_rows far_rope_row n_splits
     applied n_applied n_adapted n_adapted_out abort scratch_stride
     record_nbytes spans n_spans own_normed own_records work
 """)
@@ -46,7 +48,8 @@ SPAN_NBYTES = 8 * len(SPAN)
 # A matrix: its kernels (matmul.py, bf16_product.py; 0: it has none), where it lies, how long the
 # records are that it takes (0: it takes floats), and which kernel takes what.
 MATRIX = words("""
-    narrow vectors many w n_panels n_units record_nbytes vector_tokens many_tokens may_lack
+    narrow vectors many w n_panels n_units record_nbytes
+    narrow_tokens vector_tokens many_tokens may_lack
 """)
 MATRIX_NBYTES = 8 * len(MATRIX)
 
@@ -87,20 +90,22 @@ PRODUCT = words(f"""
 """)
 SILU, GELU, GELU_TANH, RELU_SQUARED, XIELU = range(5)
 
-# A position's row of the table for rotary embedding, `rope_stride` bytes long, has the cosines and
-# sines of n_rotated features of a layer at `rope_at` and, where that is not 0, what queries are
-# multiplied by at `q_scale_at`. `sinks`: a logit for each head that takes part in the softmax.
-# `out_nbytes`: what the query heads of a group give. Where keys are compressed, `n_kv_heads` counts
-# the groups of heads that are taken together, `head_nbytes` is 0, since all share one key, and so
-# is `rope_append`: it is written by another stage. `copies_keys`: values are what keys are before
-# anything is done to them, in the order in which a file has them. A layer that
-# reads the keys of another has neither, and no norms of any. `table_at`: which of a sequence's
-# tables of page addresses is the layer's, in bytes behind the first.
+# What a position has for rotary embedding are the cosines and sines of n_rotated features of a
+# layer at `rope_at` and, where that is not 0, what queries are multiplied by at `q_scale_at`.
+# `sinks`: a logit for each head that takes part in the softmax. `out_nbytes`: what the query heads
+# of a group give. Where keys are compressed, `n_kv_heads` counts the groups of heads that are taken
+# together, `head_nbytes` is 0, since all share one key, and so is `rope_append`: it is written by
+# another stage. `copies_keys`: values are what keys are before anything is done to them, in the
+# order in which a file has them. A layer that reads the keys of another has neither, and no norms
+# of any. `table_at`: which of a sequence's tables of page addresses is the layer's, in bytes behind
+# the first. Where n_first is not 0, queries from position n_exact on see so many first positions
+# beside the window, and others all before them (attention_sinks.py): those are met by queries at
+# `far`, and what they give lies at `given_at` in a thread's work.
 ATTENTION = words("""
     op qkv qkv_stride k_at v_at copies_keys q_bias k_bias v_bias q_norm k_norm v_norm eps
     n_kv_heads group head_dim layer_at head_nbytes rope_append attend attend_pages merge_pages
     partial_nbytes out out_stride out_nbytes window table_at
-    rope_at rope_stride n_rotated q_scale_at sinks
+    rope_at n_rotated q_scale_at sinks n_first n_exact attend_first far far_stride given_at
 """)
 
 # A stage whose kernel is compiled alone and called through its address, so that models without it
@@ -132,7 +137,7 @@ GATED = words(f"{_CALLED} gate gate_stride source source_stride n y y_stride")
 # In a row of q lie heads of `q_width` floats, what is rotated from `q_at` on.
 LATENTS = words(f"""
     {_CALLED} q q_stride q_width q_at queries queries_stride n_heads head_dim layer_at row_nbytes
-    is_f16 rope_at rope_stride n_rotated q_scale_at
+    is_f16 rope_at n_rotated q_scale_at
 """)
 # A matrix for each head: of the first `dim` of each `width` features of x, the first `n_rows` of
 # each `y_width` features of y.

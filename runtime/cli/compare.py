@@ -104,6 +104,8 @@ def _as_run(
             ctx=args.ctx,
             kv_type=args.kv_type,
             arithmetic=args.arithmetic,
+            attention_window=args.attention_window,
+            attention_sinks=args.attention_sinks,
             progress=BAR,
         )
     )

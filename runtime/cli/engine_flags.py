@@ -26,3 +26,16 @@ def add_arithmetic(parser: argparse._ActionsContainer) -> None:
         choices=ARITHMETICS,
         help="how weights and activations meet (docs/numerics.md; default: int8)",
     )
+
+
+def add_window(parser: argparse._ActionsContainer) -> None:
+    """--attention-window, --attention-sinks: a text without end; None where it is not given."""
+    parser.add_argument(
+        "--attention-window", type=int, metavar="N",
+        help="see the last N tokens and the first ones alone, an approximation, so that a text has "
+        "no end (docs/attention-window.md; default: all)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--attention-sinks", type=int, metavar="N",
+        help="first tokens that --attention-window keeps in sight (default: 4)",
+    )  # fmt: skip

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from halfbyte import system
 from halfbyte.cli import options, report
-from halfbyte.cli.engine_flags import add_kv_type
+from halfbyte.cli.engine_flags import add_kv_type, add_window
 from halfbyte.cli.parser import Parser
 from halfbyte.printable import printable
 
@@ -29,6 +29,7 @@ def add(parser: Parser) -> None:
         help="context whose memory is shown (default: the one it was trained for)",
     )  # fmt: skip
     add_kv_type(parser)
+    add_window(parser)
     parser.add_argument("--json", action="store_true", help="print one object")
 
 
@@ -40,25 +41,29 @@ def run(args: argparse.Namespace) -> None:
 
     path = model_file(catalogue.resolve(args.model, pull=False))
     with GGUFFile.open(path, strict_types=False) as file:
-        need, why_not = _memory(file, args.ctx, args.kv_type)
+        need, why_not = _memory(file, args)
         if args.json:
             _print_json(file, need, why_not)
         else:
             _print_text(file, need, why_not)
 
 
-def _memory(file: GGUFFile, ctx: int | None, kv_type: str) -> tuple[dict[str, Any] | None, str]:
+def _memory(file: GGUFFile, args: argparse.Namespace) -> tuple[dict[str, Any] | None, str]:
     """Bytes that a process needs, or why halfbyte cannot run the file."""
     from halfbyte.engine.footprint import kv_cache_nbytes, memory_of
     from halfbyte.engine.kv_cache import check_kv_type
     from halfbyte.errors import ModelFileError
+    from halfbyte.families.attention_window import check_window, with_window
+    from halfbyte.families.config import MAX_CTX
     from halfbyte.families.from_gguf import config_from_gguf
     from halfbyte.families.next_layer import next_config
 
-    check_kv_type(kv_type)
+    check_kv_type(kv_type := args.kv_type)
+    window, sinks = check_window(args.attention_window, args.attention_sinks)
     try:
-        config = config_from_gguf(file)
-        n_ctx, n_threads = ctx or config.n_ctx_train, system.default_threads().count
+        config = with_window(config_from_gguf(file), window, sinks)
+        n_ctx = args.ctx or (MAX_CTX if window else config.n_ctx_train)
+        n_threads = system.default_threads().count
         need = memory_of(file, config, kv_type, n_ctx, n_threads)
         layer = next_config(config) if config.n_next else None
         guessing = memory_of(file, layer, kv_type, n_ctx, n_threads).weights if layer else 0
@@ -66,7 +71,8 @@ def _memory(file: GGUFFile, ctx: int | None, kv_type: str) -> tuple[dict[str, An
         return None, str(error)
     sizes = kv_cache_nbytes(config, n_ctx)
     return {
-        "ctx": n_ctx, **dataclasses.asdict(need), "total": need.total, "kv_cache_by_type": sizes,
+        "ctx": n_ctx, "attention_window": window, "attention_sinks": sinks,
+        **dataclasses.asdict(need), "total": need.total, "kv_cache_by_type": sizes,
         "n_guessing_layers": config.n_next, "guessing_layer": guessing,
     }, ""  # fmt: skip
 
@@ -121,7 +127,7 @@ def _print_text(file: GGUFFile, need: dict[str, Any] | None, why_not: str) -> No
     else:
         states = f"{report.size(need['states'])} states + " if need["states"] else ""
         print(
-            f"memory for a context of {need['ctx']}: {report.size(need['weights'])} weights + "
+            f"memory for {_context(need)}: {report.size(need['weights'])} weights + "
             f"{report.size(need['kv_cache'])} KV cache + {states}"
             f"{report.size(need['buffers'])} buffers + "
             f"{report.size(need['tokenizer'])} vocabulary + {report.size(need['runtime'])} Python "
@@ -141,6 +147,17 @@ def _print_text(file: GGUFFile, need: dict[str, Any] | None, why_not: str) -> No
             print(
                 f"a layer of its own guesses tokens further ahead: {more} more, not with --no-draft"
             )
+
+
+def _context(need: dict[str, Any]) -> str:
+    """Of how many tokens the memory is."""
+    from halfbyte.families.config import MAX_CTX
+
+    if not need["attention_window"]:
+        return f"a context of {need['ctx']}"
+    window = f"{need['attention_sinks']} sinks and a window of {need['attention_window']}"
+    length = "text of any length" if need["ctx"] == MAX_CTX else f"context of {need['ctx']}"
+    return f"{window} in a {length}"
 
 
 def _print_figures(file: GGUFFile) -> None:

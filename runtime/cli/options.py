@@ -11,13 +11,15 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from halfbyte.cli import streams
-from halfbyte.cli.engine_flags import add_arithmetic, add_kv_type
+from halfbyte.cli.engine_flags import add_arithmetic, add_kv_type, add_window
 from halfbyte.cli.parser import Parser
 from halfbyte.cli.progress import BAR
 from halfbyte.cli.sampler_flags import SAMPLER_FLAGS, add_bans, add_samplers, asked
+from halfbyte.engine.page_clearing import begun_for
 from halfbyte.errors import RequestError
 from halfbyte.generation.params import SamplingParams
 from halfbyte.models import DEFAULT_MODEL
+from halfbyte.system import available_memory
 
 if TYPE_CHECKING:
     from halfbyte.model import Model
@@ -63,14 +65,20 @@ def add_looked_at(parser: Parser, *, default: str | None = None) -> None:
 
 def load_model(args: argparse.Namespace) -> Model:
     """The model that the options of `add_model` and `add_engine` describe, ready to use."""
+    with begun_for(args.model, available_memory()):
+        return _load(args)
+
+
+def _load(args: argparse.Namespace) -> Model:
     import halfbyte
 
     folder = getattr(args, "prompt_cache", None)
     more: dict[str, Any] = {} if folder is None else {"prompt_cache_dir": folder}
     if getattr(args, "adapter", None):
         more["adapter"] = args.adapter
-    if getattr(args, "draft", None) is not None:
-        more["draft"] = args.draft
+    for name in ("draft", "attention_window", "attention_sinks"):
+        if (value := getattr(args, name, None)) is not None:
+            more[name] = value
     return halfbyte.load(
         args.model, threads=args.threads, ctx=args.ctx, kv_type=args.kv_type,
         arithmetic=args.arithmetic, progress=BAR, **more,
@@ -78,7 +86,7 @@ def load_model(args: argparse.Namespace) -> Model:
 
 
 def add_engine(parser: Parser) -> None:
-    """-c, -t, --kv-type, --arithmetic: how it is loaded."""
+    """-c, -t, --kv-type, --arithmetic, --attention-window: how it is loaded."""
     group = parser.add_argument_group("engine")
     group.add_argument(
         "-c", "--ctx", type=positive, metavar="N", help="context in tokens (default: the model's)"
@@ -89,6 +97,7 @@ def add_engine(parser: Parser) -> None:
     )  # fmt: skip
     add_kv_type(group)
     add_arithmetic(group)
+    add_window(group)
 
 
 def add_adapter(parser: Parser, what: str = "a LoRA: a peft folder or a .gguf adapter") -> None:

@@ -234,7 +234,8 @@ def _load(args: argparse.Namespace, first: str, source: str) -> Model:
 
     how: dict[str, Any] = {
         "threads": args.threads, "ctx": args.ctx, "kv_type": args.kv_type,
-        "arithmetic": args.arithmetic,
+        "arithmetic": args.arithmetic, "attention_window": args.attention_window,
+        "attention_sinks": args.attention_sinks,
         "prompt_cache_bytes": args.prompt_cache_bytes, "prompt_cache_dir": args.prompt_cache,
         "prompt_cache_dir_bytes": args.prompt_cache_dir_bytes,
     }  # fmt: skip

@@ -18,6 +18,7 @@ from halfbyte.kernels.products.matmul import (
     VECTORS,
     many_tokens,
     matmul_kernel,
+    narrow_tokens,
     tile_tokens,
     ways,
 )
@@ -45,11 +46,12 @@ def product_kernels(fmt: PanelFormat, arithmetic: str) -> dict[str, Kernel]:
     return {way: matmul_kernel(name, way) for way in ways(name)}
 
 
-def token_numbers(fmt: PanelFormat, arithmetic: str) -> tuple[int, int, int]:
-    """How many tokens VECTORS and MANY take at a time, and how many may lack of the latter."""
+def token_numbers(fmt: PanelFormat, arithmetic: str) -> tuple[int, int, int, int]:
+    """How many tokens each way takes at a time, and how many may lack of MANY's."""
     if _in_bf16(fmt, arithmetic):
-        return 1, 1, 0  # there is one kernel for any number
-    return (tile_tokens(VECTORS), *many_tokens(fmt.kernel_name))
+        return 1, 1, 1, 0  # there is one kernel for any number
+    name = fmt.kernel_name
+    return (narrow_tokens(name), tile_tokens(VECTORS), *many_tokens(name))
 
 
 def _in_bf16(fmt: PanelFormat, arithmetic: str) -> bool:

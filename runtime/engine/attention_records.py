@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from halfbyte.engine.buffers import Buffers
+from halfbyte.engine.buffers import Buffers, attention_nbytes
 from halfbyte.engine.model_kernels import attention_kernels
 from halfbyte.engine.rotation import rotation_words
 from halfbyte.engine.stage_words import Words, float_word, n_strips, stage_words
@@ -84,9 +84,21 @@ class AttentionRecords:
         return {
             "partial_nbytes": attention.partial_nbytes(self._layout.value_dim, group),
             "window": c.window(stage.layer) or attention.NO_WINDOW,
+            **self._first(stage),
             "table_at": 8 * self._layout.block_of(slot),
             **{name: kernel.address for name, kernel in kernels.items()},
             **rotation_words(c, stage.layer),
+        }  # fmt: skip
+
+    def _first(self, stage: Stage) -> dict[str, int]:
+        """What it takes where first positions are seen beside a window."""
+        c = self._config
+        if not (n_first := c.sinks_of(stage.layer)):
+            return {}
+        far = self._buffers["far"]
+        return {
+            "n_first": n_first, "n_exact": c.n_exact, "far": far.address, "far_stride": far.stride,
+            "given_at": attention_nbytes(self._layout),
         }  # fmt: skip
 
     def _words_of(self, stage: Rope) -> dict[str, int]:

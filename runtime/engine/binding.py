@@ -27,8 +27,8 @@ class Binding:
         model: SHA-256 of its file (model_hash.py).
         layout: of a page: sizes, the type of its numbers, the order of bytes.
         states: where those of recurrent layers lie in a snapshot; empty without such layers.
-        arithmetic: of its products, of the sources of what computes, and of RoPE's table, which is
-            NumPy's.
+        arithmetic: of its products, of a window that was asked for, of the sources of what
+            computes, and of RoPE's table, which is NumPy's.
     """
 
     model: str
@@ -45,6 +45,8 @@ class Binding:
         states = "" if kept is None else json.dumps(asdict(kept.layout))
         digest = hashlib.sha256(_sources_digest())
         digest.update(engine.arithmetic.encode())
+        config = engine.config
+        digest.update(f"{config.attention_window}, {config.attention_sinks}".encode())
         for begin in (0, 31 * PAGE):
             digest.update(engine.rotation.rows(begin, begin + PAGE).tobytes())
         return cls(model, layout, states, digest.hexdigest())

@@ -17,7 +17,7 @@ from halfbyte.families.latent_config import LatentConfig
 from halfbyte.families.registry import family_of
 from halfbyte.families.stages import GateAttended, PostNorm
 from halfbyte.kernels.layouts.activations import BLOCK, MOST_RECORD_NBYTES, padded
-from halfbyte.kernels.layouts.kv_pages import KVLayout
+from halfbyte.kernels.layouts.kv_pages import MAX_GROUP, KVLayout
 from halfbyte.kernels.layouts.panels import STRIP_ROWS
 from halfbyte.kernels.products.dots import TILE_TOKENS
 from halfbyte.kernels.stages import attention
@@ -51,7 +51,7 @@ class Buffers:
         strides = _strides(c)
         # Values are read in pairs of vectors, and rows behind an expert's, up to a tile.
         beyond = {
-            **dict.fromkeys(("qkv", "q", "latents"), 256),
+            **dict.fromkeys(("qkv", "q", "latents", "far"), 256),
             **{name: TILE_TOKENS * strides.get(name, 0) for name in _SORTED},
         }
         self._by_name = {n: self._rows(s, beyond.get(n, 0)) for n, s in strides.items()}
@@ -114,6 +114,11 @@ def _strides(c: ModelConfig) -> dict[str, int]:
         "normed": 4 * normed,
         "branch": 4 * dim * branch,
         "qkv": 4 * qkv,
+        **(
+            {"far": 4 * padded(max(map(c.q_dim_of, range(c.n_layers))))}
+            if c.attention_sinks
+            else {}
+        ),
         "attended": 4 * attended,
         "gates": 4 * (_in_strips(c.q_dim // c.gate_dim) + STRIP_ROWS) if c.gate_dim else 0,
         "hidden": 4 * hidden,
@@ -124,6 +129,7 @@ def _strides(c: ModelConfig) -> dict[str, int]:
         **recurrent,
         **(_latent_strides(c, c.latent) if c.latent else {}),
         **(_expert_strides(c.experts, dim, normed) if c.experts else {}),
+        **({"far": 4 * padded(_widest_queries(c))} if c.attention_sinks else {}),
         **(_per_layer_strides(c) if c.per_layer_dim else {}),
     }
 
@@ -141,6 +147,10 @@ def _qkv_floats(c: ModelConfig) -> int:
         n_q * _in_strips(c.q_dim_of(layer)) + 2 * _in_strips(c.kv_dim_of(layer))
         for layer in range(c.n_layers)
     )
+
+
+def _widest_queries(c: ModelConfig) -> int:
+    return max(map(c.q_dim_of, range(c.n_layers)))
 
 
 def _per_layer_strides(c: ModelConfig) -> dict[str, int]:
@@ -175,14 +185,21 @@ def _latent_strides(c: ModelConfig, m: LatentConfig) -> dict[str, int]:
 
 def _scratch_nbytes(c: ModelConfig, strides: dict[str, int], layout: KVLayout) -> int:
     """Bytes of a thread's own memory: a normed row, its records, and room to work."""
-    row = max(layout.value_dim, padded(layout.head_dim))
-    work = max(4 * attention.scratch_floats(row), 2 * MAX_BATCH * 4 * STRIP_ROWS)
+    work = attention_nbytes(layout)
+    if c.attention_sinks:
+        work += attention.partial_nbytes(layout.value_dim, MAX_GROUP)
+    work = max(work, 2 * MAX_BATCH * 4 * STRIP_ROWS)
     if c.latent is not None:
         m = c.latent
         for n_inputs, n_outputs in ((m.nope_dim, m.kv_lora_rank), (m.kv_lora_rank, m.value_dim)):
             work = max(work, heads_work_nbytes(n_inputs, n_outputs))
     work = max(work, recurrent_work_nbytes(c))
     return strides["normed"] + strides["records"] + work
+
+
+def attention_nbytes(layout: KVLayout) -> int:
+    """Bytes of a thread's own memory that attention takes, but for what sinks give."""
+    return 4 * attention.scratch_floats(max(layout.value_dim, padded(layout.head_dim)))
 
 
 def _in_strips(n_rows: int) -> int:

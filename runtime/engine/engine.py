@@ -21,10 +21,10 @@ from halfbyte.engine.buffers import MAX_BATCH, Buffers
 from halfbyte.engine.expert_records import expert_share
 from halfbyte.engine.kv_cache import kv_layout
 from halfbyte.engine.memory import empty, shortage, zeros
-from halfbyte.engine.page_dealing import Block, dealing
+from halfbyte.engine.page_dealing import Block, SeenPages, dealing
 from halfbyte.engine.page_pool import PagePool
 from halfbyte.engine.program import Program
-from halfbyte.engine.rotation import Rotation
+from halfbyte.engine.rotation import Rotation, RotationPages
 from halfbyte.engine.sequence import Sequence
 from halfbyte.engine.span_words import SpanWords
 from halfbyte.engine.stage_words import Words
@@ -33,7 +33,6 @@ from halfbyte.engine.weights import ModelWeights
 from halfbyte.errors import EngineError
 from halfbyte.families.config import ModelConfig
 from halfbyte.kernels.layouts.activations import ARITHMETICS
-from halfbyte.kernels.layouts.kv_pages import PAGE
 from halfbyte.kernels.pool import Pool
 from halfbyte.kernels.stages import attention
 from halfbyte.kernels.stages.record import BLOCK, STEP
@@ -89,22 +88,23 @@ class Engine(ProcessBound):
         self.config, self.weights, self.pool, self.n_ctx = config, weights, pool, n_ctx
         self.layout, self.arithmetic = kv_layout(config, kv_type, n_ctx), weights.arithmetic
         self.pages = PagePool(self.layout, states=StateLayout.of(config))
-        self._query_block = attention.query_block(config.group)
+        self._seen = SeenPages(config)
         self._partial_nbytes = attention.partial_nbytes(self.layout.value_dim, config.group)
         self.nbytes_per_token, self.expert_share = weights.nbytes_per_token, expert_share(weights)
         self._pid, self._closed = os.getpid(), False
         self.rotation = Rotation(config, weights.rope_factors, n_ctx)
-        self._rope = np.zeros((0, self.rotation.width), np.float32)
+        self._rotated = RotationPages(self.rotation, min(config.n_exact or n_ctx, n_ctx))
         self._partials = np.zeros(0, np.uint8)
         self._buffers = Buffers(config, self.layout, pool.n_threads)
         self.program = Program.of_model(config, weights, self.layout, self._buffers)
         self._adapted = AdaptedSteps(self.program, config, weights, self.layout, self._buffers)
         self._build_args()
         self._owns_pool, self._guests = owns_pool, weakref.WeakSet[Engine]()
-        self._guest_programs: list[Program] = []  # of those that are gone too
-        if owns_pool:
-            # A model that is dropped, not closed; a late worker may still look at the records.
-            weakref.finalize(self, pool.stop, self.program, self._guest_programs)
+        # What a late worker may still be reading, or writing in memory of its own.
+        self._memory: list[object] = [self.program, weights, self._buffers]
+        self._guest_memory: list[list[object]] = []  # of those that are gone too
+        if owns_pool:  # a model that is dropped, not closed
+            weakref.finalize(self, pool.stop, self._memory, self._guest_memory)
 
     def beside(
         self, config: ModelConfig, weights: ModelWeights, kv_type: str, n_ctx: int
@@ -115,8 +115,7 @@ class Engine(ProcessBound):
         """
         guest = Engine(config, weights, self.pool, kv_type, n_ctx, owns_pool=False)
         self._guests.add(guest)
-        # A late worker may still look at the records when it is closed.
-        self._guest_programs.append(guest.program)
+        self._guest_memory.append(guest._memory)
         return guest
 
     def new_sequence(self) -> Sequence:
@@ -235,8 +234,8 @@ class Engine(ProcessBound):
         """Stop the workers and free the memory; no step may be running."""
         # An interrupted close is finished by the next one.
         self._closed = True
-        if self._owns_pool:
-            self.pool.close()
+        (self.pool.close if self._owns_pool else self.pool.wait_for_late_workers)()
+        self._memory.clear()
         for guest in list(self._guests):
             guest.close()
         for name in ("weights", "program", "_adapted", "_buffers"):
@@ -265,9 +264,10 @@ class Engine(ProcessBound):
             self._tokens[rows] = span.tokens
             self._positions[rows] = range(past, past + n)
             self._pages[rows] = tables
+            self._rotated.addresses(self._rope_rows[rows], past)
             wanted[span.is_hidden].extend(range(n_tokens + n - span.n_out, n_tokens + n))
-            for i in range(0, n, self._query_block):
-                blocks.append((n_tokens + i, min(self._query_block, n - i), past + i, *tables))
+            for i, n_queries in self._seen.blocks(past, n):
+                blocks.append((n_tokens + i, n_queries, past + i, *tables))
             n_tokens += n
         if (table := self.weights.table) is not None:
             table.read_into(self._buffers.rows("rows", n_tokens), self._tokens[:n_tokens].tolist())
@@ -276,11 +276,10 @@ class Engine(ProcessBound):
         blocks.reverse()  # the longest first: later blocks see more keys
         if blocks:
             self._blocks[: len(blocks), :5] = blocks
-        self._grow_rope(max(span.sequence.n_past + len(span.tokens) for span in spans))
         logits = empty("logits", (n_out, self._buffers.logits_width), np.float32)
         self._set(n_tokens=n_tokens, n_blocks=len(blocks), n_out=n_out,
                   max_chunks=self._max_chunks(n_tokens), logits=logits.ctypes.data,
-                  rope_table=self._rope.ctypes.data, **program.words)  # fmt: skip
+                  **program.words)  # fmt: skip
         self._split(blocks)
         if any(span.adapters for span in spans):
             self._set(**self._adapted.words(spans))
@@ -293,7 +292,7 @@ class Engine(ProcessBound):
         """Deal pages to the threads where queries have too few KV heads to share."""
         n_heads, n_threads = self.config.n_head_groups, self.pool.n_threads
         dealt = dealing(
-            blocks, n_heads, n_threads, self.config.longest_window or attention.NO_WINDOW,
+            blocks, n_heads, n_threads, self._seen.first_page,
             most_splits=-(-_CHUNKS_PER_THREAD * n_threads // (n_heads * max(len(blocks), 1))),
             partial_nbytes=self._partial_nbytes,
         )  # fmt: skip
@@ -309,33 +308,27 @@ class Engine(ProcessBound):
         per_thread = _CHUNKS_PER_THREAD if n_tokens < _PROMPT_TOKENS else _PROMPT_CHUNKS_PER_THREAD
         return per_thread * self.pool.n_threads
 
-    def _grow_rope(self, n_positions: int) -> None:
-        have = len(self._rope)
-        if n_positions <= have:
-            return
-        # Page by page, whatever the step asks for: equal calls give equal bits.
-        want = -(-max(n_positions, min(2 * have, self.n_ctx)) // PAGE) * PAGE
-        table = empty("rotary embedding", (want, self.rotation.width), np.float32)
-        table[:have] = self._rope
-        for i in range(have, want, PAGE):
-            table[i : i + PAGE] = self.rotation.rows(i, i + PAGE)
-        self._rope = table
-
     def _build_args(self) -> None:
         """The words of a step (record.STEP), and the rows that it is told of."""
         b = self._buffers
         self._words = np.zeros(len(STEP), np.int64)
-        self._tokens, self._positions, self._out_rows = np.zeros((3, MAX_BATCH), np.int64)
+        self._tokens, self._positions, self._rope_rows, self._out_rows = np.zeros(
+            (4, MAX_BATCH), np.int64
+        )
         self._pages = np.zeros((MAX_BATCH, 2), np.int64)
         self._blocks = np.zeros((MAX_BATCH, len(BLOCK)), np.int64)
         self._spans = None if self.pages.states is None else SpanWords(MAX_BATCH)
         self._never = np.zeros(1, np.int64)  # for who does not abort
+        self._far_row = self.rotation.row(max(self.config.n_exact - 1, 0))
         self._set(
             tokens=self._tokens.ctypes.data,
             positions=self._positions.ctypes.data,
+            rope_rows=self._rope_rows.ctypes.data,
+            far_rope_row=self._far_row.ctypes.data,
             pages=self._pages.ctypes.data,
             blocks=self._blocks.ctypes.data,
             out_rows=self._out_rows.ctypes.data,
+            n_runs=self.pool.n_threads,
             record_nbytes=ARITHMETICS[self.arithmetic],
             logits_stride=4 * b.logits_width,
             scratch_stride=b.scratch.stride,

@@ -12,7 +12,7 @@ from halfbyte.errors import ModelFileError, RequestError
 from halfbyte.families.config import ModelConfig
 from halfbyte.families.per_layer import TABLE
 from halfbyte.gguf.file import GGUFFile
-from halfbyte.kernels.layouts.kv_pages import KV_TYPES, PAGE
+from halfbyte.kernels.layouts.kv_pages import KV_TYPES, PAGE, WindowedLayout
 from halfbyte.kernels.layouts.panels import UNIT
 from halfbyte.lazy_dataclass import dataclass
 
@@ -133,15 +133,19 @@ def check_context(
     if available is None or fixed + need.kv_cache <= available:
         return
     left = available - fixed
-    fits = kv_layout(config, kv_type, n_ctx).n_positions(left)
+    layout, param, asked = kv_layout(config, kv_type, n_ctx), "ctx", n_ctx
+    fits = layout.n_positions(left)
+    if config.attention_window and isinstance(layout, WindowedLayout):
+        param, asked = "attention_window", config.attention_window
+        fits = max(fits - layout.most + layout.window, 0)  # some more are kept than are seen
     sizes = kv_cache_nbytes(config, n_ctx)
     shown = ", ".join(f"{n / 1e9:.1f} GB as {name}" for name, n in sizes.items() if n is not None)
     raise RequestError(
-        "ctx",
+        param,
         expected=f"at most {fits} tokens as {kv_type}: of "
         f"{available / 1e9:.1f} GB of memory, weights and buffers take {fixed / 1e9:.1f}",
-        got=f"{n_ctx}, whose keys and values take {shown}",
-        hint="use a shorter ctx=" + (', or kv_type="int8" or "int4"' if sizes["int8"] else ""),
+        got=f"{asked}, whose keys and values take {shown}",
+        hint=f"use a shorter {param}=" + (', or kv_type="int8" or "int4"' if sizes["int8"] else ""),
     )
 
 

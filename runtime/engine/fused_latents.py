@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from halfbyte.families.latent import K_B, KV_B, V_B
 from halfbyte.families.tensors import TensorSpec
-from halfbyte.kernels.layouts.packing import Packing
+from halfbyte.kernels.layouts.packing import pack
 from halfbyte.kernels.layouts.panels import PANEL_FORMATS, PanelFormat
 from halfbyte.kernels.pool import Pool
 from halfbyte.kernels.quantizers.quantize import dequantize, quantize
@@ -54,7 +54,7 @@ def cut(
         nbytes = one.nbytes(*shape)
         for head in range(n):
             part = target[head * nbytes : (head + 1) * nbytes]
-            Packing(pool, one, *shape, part, factor).put(np.ascontiguousarray(rows[name](head)), 0)
+            pack(pool, np.ascontiguousarray(rows[name](head)), one, shape[1], part, factor)
         found[spec.name.replace(KV_B, name)] = (one, shape, int(target.ctypes.data))
         target = target[n * nbytes :]
     return found

@@ -65,10 +65,13 @@ def kv_layout(config: ModelConfig, kv_type: str, n_ctx: int) -> KVLayout:
         _block(config, kv_type, [i for i, has in zip(own, slides, strict=True) if has == wanted])
         for wanted in (False, True)
     )
-    window = config.sliding_window
+    slide = [i for i, has in zip(own, slides, strict=True) if has]
+    window, n_sinks = max(map(config.window, slide)), max(map(config.sinks_of, slide))
     kept = max(window + _SLACK, _LEAST_KEPT)
-    most = -(-(kept + MAX_BATCH) // PAGE) * PAGE + PAGE
-    return WindowedLayout.of(whole, windowed, slides, window=window, kept=kept, most=most)
+    most = -(-(kept + MAX_BATCH) // PAGE) * PAGE + PAGE * (1 + (n_sinks > 0))
+    return WindowedLayout.of(
+        whole, windowed, slides, window=window, kept=kept, most=most, n_sinks=n_sinks
+    )
 
 
 def _block(config: ModelConfig, kv_type: str, layers: Seq[int]) -> KVLayout:
@@ -96,30 +99,40 @@ class _Blocks:
 
     Attributes:
         pages: those held; None are those that were let go.
-        n_gone: how many these are, the first ones.
+        n_stay: how many of the first ones are never let go.
+        n_gone: before which page others were let go; 0: none was.
         addresses: of the pages; 0 of those that were let go.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, n_stay: int) -> None:
         self.pages: list[Page | None] = []
-        self.n_gone = 0
+        self.n_stay, self.n_gone = n_stay, 0
         self.addresses = np.zeros(8, np.int64)
 
     def append(self, page: Page | None) -> None:
-        """Have one more; None before all others was let go."""
+        """Have one more; None, before all others that do not stay, was let go."""
         # An address counts once its page does.
         n = len(self.pages)
         if n == len(self.addresses):
             self.addresses = np.concatenate([self.addresses, np.zeros_like(self.addresses)])
         self.addresses[n] = 0 if page is None else page.address
-        self.n_gone += page is None
         self.pages.append(page)
+        if page is None:
+            self.n_gone = n + 1
+
+    @property
+    def n_held(self) -> int:
+        """How many are held."""
+        return len(self.pages) - max(self.n_gone - self.n_stay, 0)
 
     def let_go(self, n: int) -> None:
-        """Hold the first n no more."""
-        begin, self.n_gone = self.n_gone, max(n, self.n_gone)
-        self.addresses[begin : self.n_gone] = 0
-        for i in range(begin, self.n_gone):
+        """Hold those before the n-th no more, but for those that stay."""
+        begin = max(self.n_gone, self.n_stay)
+        if n <= begin:
+            return
+        self.n_gone = n
+        self.addresses[begin:n] = 0
+        for i in range(begin, n):
             self.pages[i] = None
 
 
@@ -128,7 +141,8 @@ class KVCache(ProcessBound):
 
     def __init__(self, pool: PagePool) -> None:
         self.layout, self._pool = pool.layout, pool
-        self._blocks = [_Blocks() for _ in pool.layout.blocks]
+        n_stay = self.layout.n_stay if isinstance(self.layout, WindowedLayout) else 0
+        self._blocks = [_Blocks(n_stay) for _ in self.layout.blocks]
 
     @classmethod
     def of_pages(
@@ -140,7 +154,7 @@ class KVCache(ProcessBound):
             pool: where the copy comes from.
             pages: as `pages` has them.
             windowed: the same pages, as `windowed` has them. Where some are missing, those before
-                them are left out; what the next position sees is there.
+                them are left out, but for those that stay; what the next position sees is there.
             n_positions: how many.
 
         Raises:
@@ -182,7 +196,7 @@ class KVCache(ProcessBound):
     def nbytes(self) -> int:
         """Bytes of the pages held."""
         each = zip(self._blocks, self.layout.blocks, strict=True)
-        return sum((len(own.pages) - own.n_gone) * block.page_nbytes for own, block in each)
+        return sum(own.n_held * block.page_nbytes for own, block in each)
 
     def let_go(self, n_past: int) -> None:
         """Hold no more than what a sequence of so many positions keeps."""
@@ -230,7 +244,7 @@ class KVCache(ProcessBound):
         if n_gone > n_full:
             raise ValueError(f"{n} positions whose last page was let go")
         for i, page in enumerate(held):
-            if i < n_gone or page is None:
+            if page is None or own.n_stay <= i < n_gone:
                 own.append(None)
             elif i < n_full:
                 page.n_shared = PAGE if is_shared else page.n_shared

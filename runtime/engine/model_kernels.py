@@ -22,10 +22,12 @@ from halfbyte.gguf.file import GGUFFile
 from halfbyte.kernels.compiler.jit import Kernel
 from halfbyte.kernels.layouts.kv_pages import KVLayout
 from halfbyte.kernels.layouts.lookup import lookup_kernel
-from halfbyte.kernels.layouts.packing import pack_kernel
+from halfbyte.kernels.layouts.packing import pack_matrices
+from halfbyte.kernels.layouts.panel_packing import pack_kernel
 from halfbyte.kernels.layouts.panels import PanelFormat
 from halfbyte.kernels.pool import run_job, serve
 from halfbyte.kernels.stages import attention
+from halfbyte.kernels.stages.attention_sinks import sinks_kernel
 from halfbyte.kernels.stages.gates import gate_attended
 from halfbyte.kernels.stages.rope import rope_append_kernel, rotate_queries_kernel
 from halfbyte.kernels.step import step
@@ -52,7 +54,7 @@ def kernels_for(
     config: ModelConfig, kv_type: str, formats: Mapping[str, PanelFormat], arithmetic: str = "int8"
 ) -> list[Kernel]:
     """Every kernel that a model uses; `formats` are its matrices' by GGUF name."""
-    kernels = {kernel.name: kernel for kernel in (serve, run_job, step)}
+    kernels = {kernel.name: kernel for kernel in (serve, run_job, step, pack_matrices)}
     table = formats.get(f"{TABLE}.weight")
     formats = {name: fmt for name, fmt in formats.items() if name != f"{TABLE}.weight"}
     layout = kv_layout(config, kv_type, config.n_ctx_train)
@@ -81,7 +83,7 @@ def kernels_for(
 def _unlike(c: ModelConfig) -> list[int]:
     """A layer of each shape of attention."""
     layers = filter(c.has_attention, range(c.n_layers))
-    shapes = {(c.group_of(i), c.head_dim_of(i), c.has_kv(i)): i for i in layers}
+    shapes = {(c.group_of(i), c.head_dim_of(i), c.has_kv(i), c.sinks_of(i)): i for i in layers}
     return list(shapes.values())
 
 
@@ -97,6 +99,8 @@ def attention_kernels(c: ModelConfig, layout: KVLayout, layer: int) -> dict[str,
         "attend_pages": attention.pages_kernel(kv_type, *shape, cap, latent),
         "merge_pages": attention.merge_kernel(kv_type, *shape, latent),
     }
+    if c.sinks_of(layer):
+        kernels["attend_first"] = sinks_kernel(kv_type, *shape, cap, latent)
     if latent:  # compressed keys come to the cache by a stage of their own
         return kernels
     if not c.has_kv(layer):

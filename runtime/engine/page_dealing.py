@@ -8,16 +8,45 @@ until it is merged, which takes a few percent more work (kernels/stages/attentio
 from __future__ import annotations
 
 import heapq
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 
+from halfbyte.families.config import ModelConfig
 from halfbyte.kernels.layouts.kv_pages import PAGE
-from halfbyte.kernels.stages.attention import first_page
+from halfbyte.kernels.stages.attention import NO_WINDOW, first_page, query_block
 from halfbyte.lazy_dataclass import dataclass
 
 MIN_PAGES = 3  # below, another stage costs more than an uneven share of the heads
 MAX_NBYTES = 16 << 20  # of what pages give
 _MIN_UNEVENNESS = 1.1  # of threads that take whole heads of several tokens: below, parts cost more
 Block = tuple[int, int, int, int, int]  # the first words of record.BLOCK
+
+
+class SeenPages:
+    """Which queries are taken together, and which pages give them anything, in any layer."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        self._window, self._n_exact = config.longest_window or NO_WINDOW, config.n_exact
+        self._has_sinks, self._most = config.attention_sinks > 0, query_block(config.group)
+
+    def blocks(self, past: int, n: int) -> Iterator[tuple[int, int]]:
+        """Blocks of n queries from position `past` on: the first one, and how many.
+
+        All or none of a block leave anything out between sinks and window.
+        """
+        at = 0
+        while at < n:
+            n_exact = self._n_exact - past - at
+            most = min(self._most, n_exact) if n_exact > 0 else self._most
+            yield at, min(most, n - at)
+            at += most
+
+    def first_page(self, position: int) -> int:
+        """The first page that gives anything to a block from a position on; sinks give as if they
+        were a page before the others.
+        """
+        if position < self._n_exact:
+            return 0
+        return int(first_page(position, self._window)) - self._has_sinks
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +65,7 @@ class Dealing:
 
 
 def dealing(
-    blocks: Sequence[Block], n_heads: int, n_threads: int, window: int, *,
+    blocks: Sequence[Block], n_heads: int, n_threads: int, first_page: Callable[[int], int], *,
     most_splits: int, partial_nbytes: int,
 ) -> Dealing | None:  # fmt: skip
     """How the pages of a step are dealt out; None where they are not.
@@ -45,7 +74,7 @@ def dealing(
         blocks: queries of a sequence each.
         n_heads: KV heads.
         n_threads: who share them.
-        window: positions that a query sees.
+        first_page: the first page that gives anything to a block from a position on, in any layer.
         most_splits: parts of a block at most.
         partial_nbytes: what a page gives for a query and a KV head.
     """
@@ -55,7 +84,7 @@ def dealing(
     counts: list[int] = []
     nbytes = 0
     for _, n_queries, position, *_ in blocks:
-        first = first_page(position, window)
+        first = first_page(position)
         counts.append((position + n_queries - 1) // PAGE + 1 - first)
         page_nbytes = n_heads * n_queries * partial_nbytes
         places.append(nbytes - first * page_nbytes)

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from halfbyte.engine.disk_memory import on_disk
 from halfbyte.engine.fused_latents import cut_nbytes
 from halfbyte.engine.memory import empty
+from halfbyte.engine.page_clearing import begun_memory
 from halfbyte.errors import UnsupportedModelError
 from halfbyte.families.config import ModelConfig
 from halfbyte.families.registry import family_of
@@ -35,7 +36,12 @@ class Rooms:
 
     def __init__(self, sizes: Mapping[TensorSpec, int], disk: Path | None) -> None:
         of_experts = sum(n for spec, n in sizes.items() if spec.is_of_experts) if disk else 0
-        self.memory = empty("weights", sum(sizes.values()) - of_experts + _ALIGN, np.uint8)
+        nbytes = sum(sizes.values()) - of_experts + _ALIGN
+        begun = begun_memory(nbytes)
+        if begun is None:
+            self.memory = empty("weights", nbytes, np.uint8)
+        else:
+            self.memory = np.frombuffer(begun, np.uint8, nbytes)
         self.experts = np.empty(0, np.uint8)
         if disk is not None and of_experts:
             self.experts = on_disk("experts", of_experts + _ALIGN, disk)

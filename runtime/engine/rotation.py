@@ -1,23 +1,29 @@
-"""The table that rotary embedding looks positions up in: a row for each position.
+"""The tables that rotary embedding looks positions up in: a row for each position.
 
 A row has the cosines and sines of every rope of the model side by side, as its layers have one or
 two of them, and at last what queries are multiplied by, if by anything: a number for each size of
-heads.
+heads. Rows are made by pages of positions, those that steps ask for, so that a position gets the
+same bits whatever the step; what was not asked for lately is made again, so that a sequence may be
+of any length.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import islice
 
 import numpy as np
 from numpy.typing import NDArray
 
+from halfbyte.engine.buffers import MAX_BATCH
+from halfbyte.engine.memory import empty
 from halfbyte.families.config import ModelConfig, RopeConfig
+from halfbyte.kernels.layouts.kv_pages import PAGE
 from halfbyte.kernels.stages.rope import rope_table
 
 
 class Rotation:
-    """Makes rows of the table.
+    """Makes the rows.
 
     Attributes:
         frequencies: of each rope.
@@ -27,6 +33,7 @@ class Rotation:
         self, config: ModelConfig, factors: Mapping[str, NDArray[np.float64]], n_ctx: int
     ) -> None:
         self._config, self._ropes = config, _ropes(config)
+        n_ctx = min(n_ctx, config.n_exact or n_ctx)  # how far apart a query and a key may be
         self.frequencies = [
             rope.frequencies(config.head_dim, n_ctx, factors if rope is config.rope else {})
             for rope in self._ropes
@@ -48,6 +55,51 @@ class Rotation:
             parts.append(factors[:, None].astype(np.float32))
         return np.concatenate(parts, axis=1)
 
+    def row(self, position: int) -> NDArray[np.float32]:
+        """The row of a position, as that of its page: float32 (width,)."""
+        page, slot = divmod(position, PAGE)
+        return self.rows(page * PAGE, (page + 1) * PAGE)[slot].copy()
+
+
+class RotationPages:
+    """Rows in memory, for one step after another.
+
+    Args:
+        rotation: makes them.
+        n_kept: positions whose rows stay, counted from the last ones that were asked for.
+    """
+
+    def __init__(self, rotation: Rotation, n_kept: int) -> None:
+        self._rotation, self._nbytes = rotation, 4 * rotation.width
+        self._most = max(-(-n_kept // PAGE), MAX_BATCH)  # whatever rows a step has, they stay
+        # Rows and their address; what was asked for last is last.
+        self._pages: dict[int, tuple[NDArray[np.float32], int]] = {}
+
+    def addresses(self, out: NDArray[np.int64], begin: int) -> None:
+        """Fill in the addresses of the rows of positions from `begin` on: int64 (n,).
+
+        They are valid until as many others were asked for as are kept.
+        """
+        at, n = 0, len(out)
+        while at < n:
+            page, slot = divmod(begin + at, PAGE)
+            n_here = min(PAGE - slot, n - at)
+            first = self._page(page) + slot * self._nbytes
+            out[at : at + n_here] = range(first, first + n_here * self._nbytes, self._nbytes)
+            at += n_here
+
+    def _page(self, page: int) -> int:
+        """The address of a page's rows."""
+        found = self._pages.pop(page, None)
+        if found is None:
+            rows = empty("rotary embedding", (PAGE, self._rotation.width), np.float32)
+            rows[:] = self._rotation.rows(page * PAGE, (page + 1) * PAGE)
+            for other in list(islice(self._pages, max(len(self._pages) + 1 - self._most, 0))):
+                del self._pages[other]
+            found = rows, int(rows.ctypes.data)
+        self._pages[page] = found
+        return found[1]
+
 
 def row_floats(config: ModelConfig) -> int:
     """Floats of a row of a model's table."""
@@ -62,7 +114,6 @@ def rotation_words(config: ModelConfig, layer: int) -> dict[str, int]:
     factor = _floats_of_ropes(config) + scaled.index(config.head_dim_of(layer)) if scaled else 0
     return {
         "rope_at": at,
-        "rope_stride": 4 * row_floats(config),
         "n_rotated": 0 if rope is None else _n_features(config, rope),
         "q_scale_at": 4 * factor,
     }

@@ -133,12 +133,21 @@ class Tracer:
         c, n = self._engine.config, at.stop - at.start
         q = self._engine.rows("qkv", n, c.q_dim_of(layer))
         q = q.reshape(n, c.kv_heads_of(layer), -1, c.head_dim_of(layer))
-        scores = np.einsum("nhgd,hpd->hgnp", q, self._keys(layer, at.stop), dtype=np.float64)
+        keys, positions = self._keys(layer, at.stop), np.arange(at.start, at.stop)
+        scores = np.einsum("nhgd,hpd->hgnp", q, keys, dtype=np.float64)
+        is_far, first = positions >= c.n_exact, slice(c.sinks_of(layer))
+        if first.stop:
+            far = self._engine.rows("far", n, c.q_dim_of(layer)).reshape(q.shape)
+            of_first = np.einsum("nhgd,hpd->hgnp", far, keys[:, first], dtype=np.float64)
+            scores[..., is_far, first] = of_first[..., is_far, :]
         scores = scores.reshape(-1, n, at.stop) / math.sqrt(c.head_dim_of(layer))
         if c.attn_softcap:
             scores = c.attn_softcap * np.tanh(scores / c.attn_softcap)
-        back = np.arange(at.start, at.stop)[:, None] - np.arange(at.stop)
-        scores[:, (back < 0) | (back >= (c.window(layer) or at.stop))] = -np.inf
+        back = positions[:, None] - np.arange(at.stop)
+        is_hidden = back >= (c.window(layer) or at.stop)
+        if first.stop:
+            is_hidden &= is_far[:, None] & (np.arange(at.stop) >= first.stop)
+        scores[:, (back < 0) | is_hidden] = -np.inf
         sinks = self._engine.weights.sinks(layer, c.heads_of(layer))
         top = np.maximum(scores.max(-1, keepdims=True), sinks)
         weights = np.exp(scores - top)

@@ -1,15 +1,14 @@
 """From the tensors of a GGUF file to packed panels in memory.
 
-The file was checked before (families/tensors.py). Matrices are read in pieces, each while the one
-before it is packed, so memory holds one copy and two pieces.
+The file was checked before (families/tensors.py). Matrices are read in pieces by the threads that
+pack them, so memory holds one copy and a piece for each thread.
 """
 
 from __future__ import annotations
 
 import ctypes
 import math
-from collections.abc import Callable, Iterator
-from contextlib import closing
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import field
 
 import numpy as np
@@ -27,15 +26,18 @@ from halfbyte.families.stages import SINKS
 from halfbyte.families.tensors import OUTPUT, ROPE_FACTORS, TensorSpec
 from halfbyte.gguf.factors import matrix_factors
 from halfbyte.gguf.file import GGUFFile
-from halfbyte.gguf.read_ahead import PIECE_NBYTES, Piece, read_ahead
 from halfbyte.gguf.tensor_table import TensorInfo
 from halfbyte.kernels.formats.registry import FORMATS
 from halfbyte.kernels.layouts.activations import padded
-from halfbyte.kernels.layouts.packing import Packing
-from halfbyte.kernels.layouts.panels import STRIP_ROWS, PanelFormat
+from halfbyte.kernels.layouts.packing import Packing, pack_all
+from halfbyte.kernels.layouts.panel_packing import NOT_FINITE, NOT_READ
+from halfbyte.kernels.layouts.panels import PanelFormat
 from halfbyte.kernels.pool import Pool
 from halfbyte.kernels.quantizers.quantize import dequantize
 from halfbyte.lazy_dataclass import dataclass
+
+# Packed at a time: after so much somebody may be told of it, or give up.
+GROUP_NBYTES = 128 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +87,10 @@ class Experts:
     def nbytes(self) -> int:
         """Of all."""
         return self.n * self.first.nbytes
+
+
+# A tensor, and matrices of it that are to be packed.
+_Wanted = tuple[TensorInfo, Packing]
 
 
 @dataclass(eq=False)
@@ -145,7 +151,7 @@ def load_weights(
     """
     family = family_of(config)
     weights = ModelWeights(rooms.memory, rooms.experts, arithmetic=arithmetic)
-    matrices = list[_Rows]()
+    matrices = list[_Wanted]()
     if config.per_layer_dim:
         weights.table = RowTable(file, f"{TABLE}.weight")
     for spec, target in rooms.parts():
@@ -153,7 +159,7 @@ def load_weights(
         if spec.heads:
             weights.experts |= _put_heads(file, spec, pool, target, arithmetic)
         elif spec.is_matrix:
-            found, wanted = _put_matrices(file, spec, order, pool, target, arithmetic)
+            found, wanted = _put_matrices(file, spec, order, target, arithmetic)
             matrices += wanted
             for name, matrix in found.items():
                 if len(spec.shape) > 2:
@@ -165,12 +171,12 @@ def load_weights(
         else:
             weights.vectors[spec.name] = _put_vectors(file, spec, order, target)
     total = sum(rooms.sizes.values())
-    done = total - sum(rows.packed_nbytes for rows in matrices)
-    with closing(read_ahead(matrices, lets_go=rooms.lets_go)) as pieces:
-        for rows, data in pieces:
-            _pack(rows, data)
-            done += rows.packed_nbytes
-            progress(done, total)
+    done = total - sum(packing.out.nbytes for _, packing in matrices)
+    progress(done, total)
+    for group in _groups(matrices):
+        _pack(group, pool, lets_go=rooms.lets_go)
+        done += sum(packing.out.nbytes for _, packing in group)
+        progress(done, total)
     return weights
 
 
@@ -182,23 +188,28 @@ def n_used(config: ModelConfig, name: str) -> int:
 
 
 def _put_matrices(
-    file: GGUFFile, spec: TensorSpec, order: NDArray[np.int64] | None, pool: Pool, target: Bytes,
+    file: GGUFFile, spec: TensorSpec, order: NDArray[np.int64] | None, target: Bytes,
     arithmetic: str,
-) -> tuple[dict[str, Matrix], list[_Rows]]:  # fmt: skip
-    """Where a tensor's matrices will lie, the first ones of many, and what has to be read first."""
-    info, (*n, _, n_inputs) = file.tensors[spec.name], spec.shape
+) -> tuple[dict[str, Matrix], list[_Wanted]]:  # fmt: skip
+    """Where a tensor's matrices will lie, the first ones of many, and what has to be packed."""
+    info, (*n, n_all, n_inputs) = file.tensors[spec.name], spec.shape
     fmt, first, factors = panel_format(file, info), 0, matrix_factors(file, info)
-    made, pieces = dict[str, Matrix](), list[_Rows]()
+    made, wanted = dict[str, Matrix](), list[_Wanted]()
     for name, n_rows in matrices_of(spec):
         at = int(target.ctypes.data)
         made[name] = matrix = Matrix(fmt, n_rows, n_inputs, at, arithmetic=arithmetic)
-        parts = np.split(target[: math.prod(n) * matrix.nbytes], math.prod(n))
-        for e, (part, factor) in enumerate(zip(parts, factors, strict=True)):
-            packing = Packing(pool, fmt, n_rows, n_inputs, part, float(factor))
-            pieces += _pieces(info, first + e * spec.shape[-2], order, packing)
+        nbytes = math.prod(n) * matrix.nbytes
+        rows, offset = None, info.offset
+        if order is None:
+            offset += first * fmt.source.row_nbytes(n_inputs)
+        else:
+            rows = order[first : first + n_rows]
+        packing = Packing(fmt, n_rows, n_inputs, target[:nbytes], offset, info.file.descriptor,
+                          n_all, factors, rows)  # fmt: skip
+        wanted.append((info, packing))
         first += n_rows
-        target = target[math.prod(n) * matrix.nbytes :]
-    return made, pieces
+        target = target[nbytes:]
+    return made, wanted
 
 
 def _put_heads(
@@ -219,51 +230,30 @@ def _put_heads(
             for name, (fmt, shape, address) in made.items()}  # fmt: skip
 
 
-@dataclass(frozen=True, slots=True)
-class _Rows(Piece):
-    """Rows of a matrix, `first` and those after it.
-
-    Attributes:
-        packing: where they go.
-        order: which of those that are read they are; None: all of them, as they lie.
-    """
-
-    packing: Packing
-    first: int
-    n_rows: int
-    order: NDArray[np.int64] | None
-
-    @property
-    def packed_nbytes(self) -> int:
-        """Bytes that they take in memory."""
-        return self.packing.fmt.nbytes(self.n_rows, self.packing.n_inputs)
+def _groups(wanted: Sequence[_Wanted]) -> Iterator[list[_Wanted]]:
+    """What is packed at a time."""
+    group, nbytes = list[_Wanted](), 0
+    for info, packing in wanted:
+        group.append((info, packing))
+        nbytes += packing.out.nbytes
+        if nbytes >= GROUP_NBYTES:
+            yield group
+            group, nbytes = [], 0
+    if group:
+        yield group
 
 
-def _pieces(
-    info: TensorInfo, at: int, order: NDArray[np.int64] | None, packing: Packing
-) -> Iterator[_Rows]:
-    """A matrix in pieces, from a tensor's row `at` on.
-
-    `order`: for each row of the tensor, which one of the file's it is.
-    """
-    nbytes = packing.fmt.source.row_nbytes(packing.n_inputs)
-    step = max(PIECE_NBYTES // (nbytes * STRIP_ROWS), 1) * STRIP_ROWS
-    for first in range(0, packing.n_rows, step):
-        n = min(step, packing.n_rows - first)
-        begin, end, some = at + first, at + first + n, None
-        if order is not None:
-            some = order[begin:end]
-            begin, end = int(some.min()), int(some.max()) + 1
-            some = some - begin
-        yield _Rows(info, begin * nbytes, end * nbytes, packing, first, n, some)
-
-
-def _pack(rows: _Rows, data: Bytes) -> None:
-    data = data.reshape(-1, rows.packing.fmt.source.row_nbytes(rows.packing.n_inputs))
-    try:
-        rows.packing.put(data if rows.order is None else data[rows.order], rows.first)
-    except ValueError as error:
-        raise _not_finite(rows.tensor) from error
+def _pack(group: Sequence[_Wanted], pool: Pool, *, lets_go: bool) -> None:
+    """Pack matrices; with `lets_go` the system keeps no copy of what was read."""
+    faults = pack_all(pool, [packing for _, packing in group])
+    for (info, packing), fault in zip(group, faults, strict=True):
+        if fault == NOT_READ:  # the reader can say why, or needs another way
+            for part in packing.read_first(info.file.read):
+                fault = max(fault % NOT_READ, *pack_all(pool, [part]))
+        if fault == NOT_FINITE:
+            raise _not_finite(info)
+        if lets_go:
+            info.file.let_go(info.offset, info.offset + info.nbytes)
 
 
 def _put_vectors(

@@ -228,6 +228,9 @@ class ModelConfig(LayerShapes):
         xielu: that activation's numbers in each layer, where it is used; of a checkpoint they are
             known when its tensors are.
         sliding_layers: whether each layer has that window; (): all have it.
+        attention_window: positions that a token sees in the other layers, where somebody asked for
+            that (attention_window.py); 0: all before it.
+        attention_sinks: first positions that it sees there beside them.
         rope_layers: whether each layer rotates queries and keys; (): all do.
         local_rope: rotary embedding of the layers with a window, where it is another one.
         temperature: how queries grow with their position, if they do.
@@ -273,6 +276,8 @@ class ModelConfig(LayerShapes):
     head_norms: bool = False
     xielu: tuple[Xielu, ...] = ()
     sliding_layers: tuple[bool, ...] = ()
+    attention_window: int = 0
+    attention_sinks: int = 0
     rope_layers: tuple[bool, ...] = ()
     local_rope: RopeConfig | None = None
     temperature: Temperature | None = None
@@ -293,7 +298,7 @@ class ModelConfig(LayerShapes):
         """Rotary embedding of a layer, if it has any."""
         if self.rope_layers and not self.rope_layers[layer]:
             return None
-        return self.local_rope if self.local_rope and self.window(layer) else self.rope
+        return self.local_rope if self.local_rope and self.own_window(layer) else self.rope
 
     @property
     def scales_queries(self) -> bool:
@@ -301,12 +306,18 @@ class ModelConfig(LayerShapes):
         return bool(self.attention_scale or self.temperature)
 
     def query_factors(self, begin: int, end: int, layer: int = 0) -> NDArray[np.float64]:
-        """By what, at positions begin .. end - 1, in a layer."""
+        """By what, at positions begin .. end - 1, in a layer.
+
+        Where a window was asked for, it is that of the furthest position that sees all.
+        """
         head_dim = self.head_dim_of(layer)
         scale = self.attention_scale * math.sqrt(head_dim) if self.attention_scale else 1.0
         if self.temperature is None:
             return np.full(end - begin, scale)
-        return scale * self.temperature.factors(begin, end)
+        positions = np.arange(begin, end)
+        if self.n_exact:
+            positions = np.minimum(positions, self.n_exact - 1)
+        return scale * self.temperature.factors(positions)
 
     def has_experts(self, i: int) -> bool:
         """Whether layer i has experts."""

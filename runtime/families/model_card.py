@@ -14,6 +14,7 @@ from typing import Any
 
 from halfbyte.gguf.file import GGUFFile
 from halfbyte.gguf.metadata import Metadata
+from halfbyte.gguf.strings import Strings
 from halfbyte.lazy_dataclass import dataclass
 
 log = logging.getLogger(__name__)
@@ -98,10 +99,9 @@ def _names(m: Metadata) -> Iterator[str]:
 
 def _tags(m: Metadata) -> Iterator[str]:
     values = m.raw(_TAGS).value if _TAGS in m else ()
-    if isinstance(values, list):
+    if isinstance(values, Strings):
         for value in values[:_MAX_TAGS]:
-            if isinstance(value, bytes):
-                yield value[:_MAX_NAME].decode(errors="replace")
+            yield value[:_MAX_NAME].decode(errors="replace")
 
 
 def _sampling(m: Metadata) -> dict[str, Any]:

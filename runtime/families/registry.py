@@ -1,55 +1,48 @@
-"""Every family that runs, by GGUF's name. A new one is a file beside this and a line below."""
+"""Every family that runs, by GGUF's name. A new one is a file beside this and a name below.
+
+A family's file is imported when it is asked for: a start needs one of them.
+"""
 
 from __future__ import annotations
 
-from halfbyte.families import (
-    apertus,
-    cohere2,
-    deepseek2,
-    ernie4_5,
-    ernie4_5moe,
-    exaone4,
-    gemma,
-    gemma2,
-    gemma3,
-    gemma4,
-    glm4,
-    glm4moe,
-    gpt_oss,
-    granite,
-    granitehybrid,
-    granitemoe,
-    laguna,
-    lfm2,
-    lfm2moe,
-    llama,
-    mellum,
-    mistral3,
-    nemotron_h,
-    nemotron_h_moe,
-    olmo2,
-    phi3,
-    qwen2,
-    qwen2moe,
-    qwen3,
-    qwen3moe,
-    qwen3next,
-    qwen35,
-    qwen35moe,
-    seed_oss,
-    smollm3,
-    starcoder,
-    starcoder2,
-)
+from collections.abc import Iterator, Mapping
+from functools import cached_property
+from typing import TYPE_CHECKING
+
 from halfbyte.families.config import ModelConfig
 from halfbyte.families.family import Family
 from halfbyte.families.next_layer import of_next_layer, tensors_of_next
 from halfbyte.families.tensors import TensorSpec
+from halfbyte.import_lock import imported, let_forks_wait
 
-FAMILIES: dict[str, Family] = {
-    module.FAMILY.architecture: module.FAMILY
-    for module in (
+if TYPE_CHECKING:  # what is imported by its name
+    from halfbyte.families import (  # noqa: F401
+        apertus,
+        cohere2,
+        deepseek2,
+        ernie4_5,
+        ernie4_5moe,
+        exaone4,
+        gemma,
+        gemma2,
+        gemma3,
+        gemma4,
+        glm4,
+        glm4moe,
+        gpt_oss,
+        granite,
+        granitehybrid,
+        granitemoe,
+        laguna,
+        lfm2,
+        lfm2moe,
         llama,
+        mellum,
+        mistral3,
+        nemotron_h,
+        nemotron_h_moe,
+        olmo2,
+        phi3,
         qwen2,
         qwen2moe,
         qwen3,
@@ -57,40 +50,66 @@ FAMILIES: dict[str, Family] = {
         qwen3next,
         qwen35,
         qwen35moe,
-        mellum,
-        laguna,
-        phi3,
-        smollm3,
-        mistral3,
-        starcoder2,
-        gemma,
-        granite,
-        granitemoe,
-        olmo2,
-        exaone4,
-        cohere2,
         seed_oss,
-        ernie4_5,
-        ernie4_5moe,
-        gemma2,
-        gemma3,
-        gemma4,
-        glm4,
-        glm4moe,
-        apertus,
+        smollm3,
         starcoder,
-        gpt_oss,
-        deepseek2,
-        lfm2,
-        lfm2moe,
-        granitehybrid,
-        nemotron_h,
-        nemotron_h_moe,
+        starcoder2,
     )
-}
-BY_MODEL_TYPE: dict[str, Family] = {
-    model_type: family for family in FAMILIES.values() for model_type in family.model_types
-}
+
+_MODULES = (
+    "llama", "qwen2", "qwen2moe", "qwen3", "qwen3moe", "qwen3next", "qwen35", "qwen35moe",
+    "mellum", "laguna", "phi3", "smollm3", "mistral3", "starcoder2", "gemma", "granite",
+    "granitemoe", "olmo2", "exaone4", "cohere2", "seed_oss", "ernie4_5", "ernie4_5moe", "gemma2",
+    "gemma3", "gemma4", "glm4", "glm4moe", "apertus", "starcoder", "gpt_oss", "deepseek2", "lfm2",
+    "lfm2moe", "granitehybrid", "nemotron_h", "nemotron_h_moe",
+)  # fmt: skip
+_NAMED_OTHERWISE = {"ernie4_5moe": "ernie4_5-moe", "gpt_oss": "gpt-oss"}
+
+
+class _Families(Mapping[str, Family]):
+    """By GGUF's name."""
+
+    def __init__(self) -> None:
+        self._modules = {_NAMED_OTHERWISE.get(name, name): name for name in _MODULES}
+        self._found = dict[str, Family]()
+
+    def __getitem__(self, architecture: str) -> Family:
+        family = self._found.get(architecture)
+        if family is None:
+            let_forks_wait()
+            module = imported(f"{__package__}.{self._modules[architecture]}")
+            family = self._found[architecture] = module.FAMILY
+        return family
+
+    def __contains__(self, architecture: object) -> bool:
+        return architecture in self._modules
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._modules)
+
+    def __len__(self) -> int:
+        return len(self._modules)
+
+
+class _ModelTypes(Mapping[str, Family]):
+    """By the names that checkpoints have for them; all families are imported for it."""
+
+    @cached_property
+    def _of(self) -> dict[str, Family]:
+        return {kind: family for family in FAMILIES.values() for kind in family.model_types}
+
+    def __getitem__(self, model_type: str) -> Family:
+        return self._of[model_type]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._of)
+
+    def __len__(self) -> int:
+        return len(self._of)
+
+
+FAMILIES: Mapping[str, Family] = _Families()
+BY_MODEL_TYPE: Mapping[str, Family] = _ModelTypes()
 
 
 def family_of(config: ModelConfig) -> Family:

@@ -79,9 +79,9 @@ class Temperature:
     scale: float
     n_ctx: int
 
-    def factors(self, begin: int, end: int) -> NDArray[np.float64]:
-        """Those of positions begin .. end - 1."""
-        return 1.0 + self.scale * np.log1p(np.arange(begin, end) // self.n_ctx)
+    def factors(self, positions: NDArray[np.int64]) -> NDArray[np.float64]:
+        """Those of positions."""
+        return 1.0 + self.scale * np.log1p(positions // self.n_ctx)
 
 
 def yarn_attention_factor(factor: float, log_multiplier: float = 1.0) -> float:

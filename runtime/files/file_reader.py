@@ -56,6 +56,11 @@ class FileReader:
             raise error(path, expected=what, got=got)
         self.nbytes = status.st_size
 
+    @property
+    def descriptor(self) -> int:
+        """For reading at given places alone."""
+        return self._descriptor
+
     def read(self, begin: int, end: int) -> NDArray[np.uint8]:
         """The bytes from `begin` to before `end`.
 

@@ -70,6 +70,11 @@ class LeavingPage:
         return cls(node, node.parent.digest)
 
     @property
+    def held(self) -> Page:
+        """Its keys and values."""
+        return self.node.page
+
+    @property
     def tokens(self) -> bytes:
         """All of the page."""
         return self.node.tokens
@@ -87,7 +92,7 @@ class LeavingPage:
     @property
     def nbytes(self) -> int:
         """Of its keys and values."""
-        return self.node.page.data.nbytes
+        return self.held.data.nbytes
 
     @property
     def is_stored(self) -> bool:
@@ -99,19 +104,18 @@ class LeavingPage:
         self.node.is_stored = value
 
     def data(self) -> NDArray[np.uint8]:
-        """Keys and values."""
-        return _settled(self.node.page, self.tokens)
+        """Keys and values; what is behind its tokens may change meanwhile."""
+        page = self.held
+        return page.data.copy() if len(self.tokens) < PAGE_NBYTES else page.data
 
 
 @dataclass(slots=True, eq=False)
-class LeavingWindow:
+class LeavingWindow(LeavingPage):
     """A page's block of layers with a window: see Leaving."""
 
     kind: ClassVar[Kind] = "window"
 
-    node: Node
-    parent: bytes
-    window: Page
+    window: Page  # the node may let it go meanwhile
 
     @classmethod
     def of(cls, node: Node) -> LeavingWindow:
@@ -121,24 +125,14 @@ class LeavingWindow:
         return cls(node, node.parent.digest, node.window)
 
     @property
-    def tokens(self) -> bytes:
-        """All of the page."""
-        return self.node.tokens
-
-    @property
-    def end(self) -> int:
-        """Of the page."""
-        return self.node.end
+    def held(self) -> Page:
+        """Their keys and values."""
+        return self.window
 
     @property
     def name(self) -> str:
         """By the page's digest."""
         return window_name(self.parent, self.node.digest)
-
-    @property
-    def nbytes(self) -> int:
-        """Of its keys and values."""
-        return self.window.data.nbytes
 
     @property
     def is_stored(self) -> bool:
@@ -148,10 +142,6 @@ class LeavingWindow:
     @is_stored.setter
     def is_stored(self, value: bool) -> None:
         self.node.is_window_stored = value
-
-    def data(self) -> NDArray[np.uint8]:
-        """Keys and values."""
-        return _settled(self.window, self.tokens)
 
 
 @dataclass(slots=True, eq=False)
@@ -195,11 +185,6 @@ class LeavingSnapshot:
         state = self.kept.state
         assert state is not None and state.block is not None  # something was seen before it
         return state.block.data
-
-
-def _settled(page: Page, tokens: bytes) -> NDArray[np.uint8]:
-    """The bytes of a page; what is behind its tokens may change meanwhile."""
-    return page.data.copy() if len(tokens) < PAGE_NBYTES else page.data
 
 
 def page_name(parent: bytes, own: bytes) -> str:

@@ -259,6 +259,7 @@ _OTHERS = {
     **dict.fromkeys(("enable_thinking", "think"), "it is thinking here"),
     **dict.fromkeys(("thinking_budget", "thinking_budget_tokens"), "it is reasoning_budget here"),
     **dict.fromkeys(("ctx", "n_ctx"), "halfbyte.load takes ctx"),
+    **dict.fromkeys(("attention_window", "attention_sinks"), "halfbyte.load takes it"),
     **dict.fromkeys(("response_format", "guided_json", "schema"), "it is json_schema here"),
     **dict.fromkeys(("guided_regex", "pattern"), "it is regex here"),
     **dict.fromkeys(("guided_grammar", "gbnf"), "it is grammar here"),

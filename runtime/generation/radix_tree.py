@@ -135,8 +135,8 @@ class Node(Branch):
     """
 
     __slots__ = (
-        "_parent", "is_stored", "is_window_stored", "n_uses", "page", "snapshots", "tokens",
-        "used_at", "window",
+        "_first", "_parent", "is_stored", "is_window_stored", "n_uses", "page", "snapshots",
+        "tokens", "used_at", "window",
     )  # fmt: skip
 
     def __init__(
@@ -144,7 +144,9 @@ class Node(Branch):
     ) -> None:
         digest = parent.digest and child_digest(parent.digest, tokens)
         super().__init__(parent.end + len(tokens) // TOKEN_NBYTES, digest)
-        self._parent = weakref.ref(parent)  # no circle: a dropped tree is freed at once
+        # No circles: a dropped tree is freed at once.
+        self._parent = weakref.ref(parent)
+        self._first = parent._first if isinstance(parent, Node) else weakref.ref(self)
         self.tokens, self.page, self.window = tokens, page, window
         self.n_uses = self.used_at = 0
         self.is_stored = self.is_window_stored = False
@@ -161,6 +163,13 @@ class Node(Branch):
         parent = self._parent()
         assert parent is not None
         return parent
+
+    @property
+    def first(self) -> Node:
+        """The first page of all that leads to it, as long as it is in the tree."""
+        first = self._first()
+        assert first is not None
+        return first
 
     @property
     def nbytes(self) -> int:

@@ -3,8 +3,9 @@
 Of these layers a page has a block of its own (WindowedLayout), which can be let go without the rest
 of the page. A prompt can go on anywhere behind pages whose blocks are there, as far back as the
 next position sees. So a block is of use to what goes on within a window behind it, and to nobody
-else: what is kept longest are those before *places*, where prompts are known to go on. A place is
-noted as a snapshot is (snapshots.py), and has no state of its own.
+else, unless it holds the sinks, which all that goes on sees: what is kept longest are those before
+*places*, where prompts are known to go on. A place is noted as a snapshot is (snapshots.py), and
+has no state of its own.
 """
 
 from __future__ import annotations
@@ -32,6 +33,8 @@ def furthest(path: Seq[Node], branch: Branch, rest: bytes, layout: WindowedLayou
     Returns:
         All of the path and a child that agrees with some of the rest, or a beginning of the path.
     """
+    if not _has_sinks(path, layout):
+        return []
     begin = max((i for i, node in enumerate(path, 1) if node.window is None), default=0)
     for child, n in branch.alike(rest, _MATCHED):
         if child.window is not None and layout.first_seen(branch.end + n) >= begin:
@@ -41,6 +44,8 @@ def furthest(path: Seq[Node], branch: Branch, rest: bytes, layout: WindowedLayou
 
 def n_usable(path: Seq[Node], layout: WindowedLayout) -> int:
     """How many nodes of full pages, from a root, a prompt can go on behind at most."""
+    if not _has_sinks(path, layout):
+        return 0
     begin = found = 0  # of those whose blocks follow one another up to here
     for i, node in enumerate(path, 1):
         if node.window is None:
@@ -48,6 +53,11 @@ def n_usable(path: Seq[Node], layout: WindowedLayout) -> int:
         elif layout.first_seen(node.end) >= begin:
             found = i
     return found
+
+
+def _has_sinks(path: Seq[Node], layout: WindowedLayout) -> bool:
+    """Whether the block that holds the sinks is there, where all see these."""
+    return all(node.window is not None for node in path[: layout.n_stay])
 
 
 def seen(node: Node, n: int, layout: WindowedLayout) -> Iterator[Node]:
@@ -59,6 +69,8 @@ def seen(node: Node, n: int, layout: WindowedLayout) -> Iterator[Node]:
         if not isinstance(parent, Node):
             return
         above = parent
+    if layout.n_stay:
+        yield node.first
 
 
 def is_usable(node: Node, n: int, layout: WindowedLayout) -> bool:

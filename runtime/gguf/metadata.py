@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from halfbyte.errors import ModelFileError
 from halfbyte.files.file_reader import FileReader
+from halfbyte.gguf.strings import Strings
 from halfbyte.lazy_dataclass import dataclass
 
 _T = TypeVar("_T")
@@ -23,6 +24,7 @@ _FIXED = {
     10: "<u8", 11: "<i8", 12: "<f8",
 }  # fmt: skip
 _NAMES = {_STRING: "string", _ARRAY: "array"} | {i: np.dtype(t).name for i, t in _FIXED.items()}
+_SHORT = 255  # of a string whose length has one byte other than 0
 _FIRST_NBYTES = 1 << 20  # that are read at once; then as many as there were
 _CUT = "the file is cut short or damaged: fetch or convert it again"
 _INT_TYPES = (0, 1, 2, 3, 4, 5, 10, 11)
@@ -96,10 +98,10 @@ class Cursor:
 
 @dataclass(slots=True)
 class Value:
-    """One value: its type id and what it is. Arrays of strings are lists of bytes."""
+    """One value: its type id and what it is."""
 
     type_id: int
-    value: int | float | bool | str | list[bytes] | NDArray[np.generic]
+    value: int | float | bool | str | Strings | NDArray[np.generic]
     element: int = -1
 
     @property
@@ -145,10 +147,58 @@ def _read_array(cursor: Cursor, key: str) -> Value:
     element, n = cursor.u32(f"{key}: element type"), cursor.u64(f"{key}: length")
     if element != _STRING:
         return Value(_ARRAY, _read_fixed(cursor, element, n, key), element)
+    return Value(_ARRAY, _read_strings(cursor, n, key), element)
+
+
+def _read_strings(cursor: Cursor, n: int, key: str) -> Strings:
+    """n strings, each behind its length."""
     cursor.check_count(n, 8, f"{key}: length")
+    begin = cursor.at
+    starts = _short_strings(cursor, n)
+    if starts is None:
+        starts = np.array(list(_each_string(cursor, n, key)), np.int64)
+    data = cursor.data[begin : cursor.at]
+    lengths = np.append(starts[1:] - 8, cursor.at) - starts
+    return Strings(data, starts - begin, lengths)
+
+
+def _short_strings(cursor: Cursor, n: int) -> NDArray[np.int64] | None:
+    """Where n strings begin, if all is plain; the position moves behind them.
+
+    A length below 256 has seven bytes 0 behind its first. Where these stand is found at once; they
+    are the lengths if each leads to the next, which is not so where a string is empty, or has such
+    bytes itself.
+    """
+    if n == 0:
+        return np.empty(0, np.int64)
+    begin = cursor.at
+    most = min(cursor.nbytes - begin, (8 + _SHORT) * n)
+    window = min(most, max(len(cursor.data) - begin, _FIRST_NBYTES))
+    while True:
+        data = np.frombuffer(cursor.have(window, "strings"), np.uint8, window, begin)
+        zero = data == 0
+        for more in (1, 2, 3):
+            zero = zero[:-more] & zero[more:]
+        places = np.flatnonzero(zero)[:n] - 1
+        ends = places + 8 + data[places]
+        if not len(places) or places[0] != 0 or (places[1:] != ends[:-1]).any():
+            return None
+        if len(places) == n:
+            break
+        if window == most:
+            return None
+        window = min(most, 2 * window)
+    if ends[-1] > cursor.nbytes - begin:
+        return None
+    cursor.have(int(ends[-1]), "strings")
+    cursor.at = begin + int(ends[-1])
+    return places + (begin + 8)
+
+
+def _each_string(cursor: Cursor, n: int, key: str) -> Iterator[int]:
+    """Where n strings begin, one after the other."""
     data, at, end = cursor.data, cursor.at, len(cursor.data)
     unpack = struct.Struct("<Q").unpack_from
-    strings = []
     for i in range(n):
         if end - at < 8:
             cursor.at = at
@@ -160,10 +210,9 @@ def _read_array(cursor: Cursor, key: str) -> Value:
             cursor.at = at
             data = cursor.have(length, f"{key}[{i}]")
             end = len(data)
-        strings.append(data[at : at + length])
+        yield at
         at += length
     cursor.at = at
-    return Value(_ARRAY, strings, element)
 
 
 class Metadata:
@@ -240,10 +289,10 @@ class Metadata:
         """A truth value; `default` where the key is absent."""
         return self._get(key, default, (_BOOL,), "a bool")
 
-    def get_strings(self, key: str) -> list[bytes]:
+    def get_strings(self, key: str) -> Strings:
         """An array of strings, as bytes: token pieces need not be UTF-8."""
         value = self._array(key)
-        if not isinstance(value.value, list):
+        if not isinstance(value.value, Strings):
             raise ModelFileError(self.path, key, expected="strings", got=value.type_name)
         return value.value
 

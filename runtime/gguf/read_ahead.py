@@ -35,11 +35,10 @@ def pieces(tensor: TensorInfo) -> Iterator[Piece]:
         yield Piece(tensor, begin, min(begin + PIECE_NBYTES, tensor.nbytes))
 
 
-def read_ahead(wanted: Iterable[_P], *, lets_go: bool = False) -> Generator[tuple[_P, Bytes]]:
+def read_ahead(wanted: Iterable[_P]) -> Generator[tuple[_P, Bytes]]:
     """The pieces with their bytes, which are overwritten when the next one is asked for.
 
-    Close it before the files. Where no thread is to be had, nothing is read ahead. With `lets_go`
-    the system keeps no copy of what was read.
+    Close it before the files. Where no thread is to be had, nothing is read ahead.
 
     Raises:
         ModelFileError: a file was cut short, or cannot be read.
@@ -51,10 +50,7 @@ def read_ahead(wanted: Iterable[_P], *, lets_go: bool = False) -> Generator[tupl
         if len(buffers[i % 2]) < n:
             buffers[i % 2] = np.empty(n, np.uint8)
         out = buffers[i % 2][:n]
-        file, at = piece.tensor.file, piece.tensor.offset
-        file.read_into(out, at + piece.begin)
-        if lets_go:
-            file.let_go(at + piece.begin, at + piece.end)
+        piece.tensor.file.read_into(out, piece.tensor.offset + piece.begin)
         return out
 
     with ThreadPoolExecutor(1, "halfbyte-reader") as reader:

@@ -36,7 +36,10 @@ elif sys.version_info >= (3, 11):  # for typing.get_type_hints
 log = logging.getLogger(__name__)
 
 # Arguments of `halfbyte.load`, which from_pretrained passes on.
-_LOAD = ("threads", "ctx", "kv_type", "arithmetic", "type", "progress")
+_LOAD = (
+    "threads", "ctx", "kv_type", "arithmetic", "attention_window", "attention_sinks", "type",
+    "progress",
+)  # fmt: skip
 # Where transformers keeps and computes; here there is the CPU, and weights keep their types.
 PLACES = ("device", "device_map", "dtype", "torch_dtype")
 # How transformers computes or reads: any value gives the same here.
@@ -87,9 +90,9 @@ class CausalLM(GeneratingModel, PeftModel):
 
         Args:
             pretrained_model_name_or_path: whatever `halfbyte.load` takes.
-            arguments: `threads`, `ctx`, `kv_type`, `arithmetic`, `type` and `progress` as for
-                `load`; `gguf_file` in a folder or a repository; `local_files_only=True` pulls
-                nothing; `generation_config`.
+            arguments: `threads`, `ctx`, `kv_type`, `arithmetic`, `attention_window`,
+                `attention_sinks`, `type` and `progress` as for `load`; `gguf_file` in a folder or
+                a repository; `local_files_only=True` pulls nothing; `generation_config`.
                 What says how transformers computes (`dtype`, `device_map`, `attn_implementation`
                 ...) may be given too: weights keep the types of the file, on the CPU.
 

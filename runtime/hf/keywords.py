@@ -109,6 +109,8 @@ class ModelOptions(TypedDict, total=False):
     ctx: int | None
     kv_type: Literal["f16", "f32", "int8", "int4"]
     arithmetic: Literal["int8", "bf16"]
+    attention_window: int | None
+    attention_sinks: int | None
     type: str | None
     progress: Progress | None
     attn_implementation: str | None

@@ -6,19 +6,22 @@ import logging
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from halfbyte import settings, system
 from halfbyte.cache_scope import current_scope
 from halfbyte.call_arguments import check_path, is_whole
-from halfbyte.engine.engine import Engine
 from halfbyte.errors import CacheFileError, RequestError
 from halfbyte.generation.model_hash import FilesHash, FileStamp
-from halfbyte.generation.prompt_memory import Bounds, PromptMemory
-from halfbyte.generation.scheduler import Scheduler
-from halfbyte.generation.speculation.draft_model import DraftModel
-from halfbyte.generation.speculation.next_model import NextModel
+from halfbyte.import_lock import importing
 from halfbyte.kernels.compiler.private_files import private_folder
 from halfbyte.lazy_dataclass import dataclass
+
+if TYPE_CHECKING:
+    from halfbyte.engine.engine import Engine
+    from halfbyte.generation.prompt_memory import PromptMemory
+    from halfbyte.generation.scheduler import Scheduler
+    from halfbyte.generation.speculation.draft_model import DraftModel
 
 log = logging.getLogger(__name__)
 
@@ -60,6 +63,9 @@ class Remembered:
 
     def memory(self, engine: Engine, stamps: Sequence[FileStamp]) -> PromptMemory:
         """The memory for an engine, whose model lies in these files."""
+        with importing:  # which a start does beside other work
+            from halfbyte.generation.prompt_memory import Bounds, PromptMemory
+
         bounds = Bounds(
             self._most(engine), system.available_memory, self.folder, self.folder_nbytes
         )
@@ -67,6 +73,10 @@ class Remembered:
 
     def draft_model(self, draft: Engine, engine: Engine) -> DraftModel:
         """What guesses for an engine's model; it remembers as many tokens, in memory."""
+        with importing:
+            from halfbyte.generation.speculation.draft_model import DraftModel
+            from halfbyte.generation.speculation.next_model import NextModel
+
         n = engine.n_ctx
         nbytes = self._most(engine) * draft.layout.nbytes(n) // engine.layout.nbytes(n)
         kind = NextModel if draft.config.next_layer else DraftModel

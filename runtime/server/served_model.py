@@ -73,11 +73,15 @@ class ServedModel:
 
     @property
     def fingerprint(self) -> str:
-        """What its bits depend on: the kernels, the arithmetic and the file, of which a hash is
-        known after a while; until then its size and architecture stand for it.
+        """What its bits depend on: the kernels, the arithmetic, a window that was asked for, and
+        the file, of which a hash is known after a while; until then its size and architecture
+        stand for it.
         """
         if self._fingerprint is None:
+            config = self.model.config
             kernels = f"hb_{halfbyte.__version__}_{self.model.engine.arithmetic}"
+            if config.attention_window:
+                kernels += f"_{config.attention_sinks}+{config.attention_window}"
             known = self.model.file_hash
             if known is None:
                 return f"{kernels}_{self._short}"

@@ -10,7 +10,7 @@ from halfbyte.errors import ConversionError
 from halfbyte.files.json_folder import JSONFolder
 from halfbyte.tokenizer.json_parts import Added, put_added
 from halfbyte.tokenizer.replaced_pieces import check_replaced
-from halfbyte.tokenizer.row_count import append
+from halfbyte.tokenizer.row_count import append, growing
 from halfbyte.tokenizer.vocabulary import CONTROL, USER_DEFINED, Vocabulary
 
 _CONFIG, _LEGACY = "tokenizer_config.json", "added_tokens.json"
@@ -74,4 +74,4 @@ def place_added(path: Path, v: Vocabulary, added: Mapping[int, Added]) -> None:
         elif i > len(v.pieces):
             raise ConversionError(path, where, expected=f"id {len(v.pieces)}", got=i)
         elif v.pieces[i] != piece:
-            v.pieces[i], v.types[i] = piece, type_id
+            growing(v)[i], v.types[i] = piece, type_id

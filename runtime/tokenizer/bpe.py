@@ -12,19 +12,22 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from tokenizers import AddedToken, Regex, models, pre_tokenizers
 from tokenizers import Tokenizer as _Tokenizer
 
 from halfbyte.errors import ModelFileError, TokenizerError, UnsupportedModelError
+from halfbyte.gguf.strings import Strings
 from halfbyte.tokenizer import long_texts
 from halfbyte.tokenizer.known_parts import KnownParts
+from halfbyte.tokenizer.needed_merges import needed_for
 from halfbyte.tokenizer.normalization import Normalizer
-from halfbyte.tokenizer.piece_index import JoinedPieces
 from halfbyte.tokenizer.pretokenizers import (
     BEGINS_WITH_BOS,
     PRE_TOKENIZERS,
     WHOLE_PIECES_FIRST,
 )
+from halfbyte.tokenizer.sound_merges import is_sound, now_sound
 from halfbyte.tokenizer.vocabulary import (
     CONTROL,
     FLAG_KEYS,
@@ -32,6 +35,8 @@ from halfbyte.tokenizer.vocabulary import (
     NORMALIZER_KEY,
     USER_DEFINED,
     Vocabulary,
+    numbers_of,
+    piece_text,
     piece_texts,
 )
 
@@ -42,6 +47,9 @@ _LETTER = (
 )
 _JOINT = re.compile(rf"{_LETTER}[ \n]")
 _PROBED = "aBé語"  # a letter of each kind
+# Characters of a text that is encoded by what it needs alone, and how many texts are: all is made
+# in the time of ten.
+_FEW, _N_FEW = 1 << 11, 4
 
 
 class ByteLevelBackend:
@@ -65,7 +73,7 @@ class ByteLevelBackend:
             )
         # Files of Llama 3 need not say that a prompt begins with BOS: as in llama.cpp, pre tells.
         self.default_add_bos = pre in BEGINS_WITH_BOS and "bos" in vocabulary.special
-        self._pieces = piece_texts(path, vocabulary.pieces)
+        self._pieces, self._merges = Strings.of(vocabulary.pieces), Strings.of(vocabulary.merges)
         self._vocabulary, self._pre = vocabulary, pre
         self._known = KnownParts()
         self._normalizer = Normalizer.of_text(
@@ -75,30 +83,23 @@ class ByteLevelBackend:
             ),
         )
         self._flags = {flag: frozenset(vocabulary.flags.get(flag, ())) for flag in FLAG_KEYS}
-        # A file may repeat a piece; the first is the one that text becomes.
-        backwards = range(len(self._pieces) - 1, -1, -1)
-        ids = dict(zip(reversed(self._pieces), backwards, strict=True))
-        pairs = merge_pairs(path, vocabulary.merges)
         # Some vocabularies lack bytes that hardly occur; the package would drop them silently.
-        self._spelled = bytes(sorted(BYTES[c] for c in BYTES.keys() & ids.keys()))
-        try:
-            whole = vocabulary.ignore_merges
-            whole = pre in WHOLE_PIECES_FIRST if whole is None else whole
-            self._model = models.BPE(ids, pairs, ignore_merges=whole)
-        except Exception as error:  # the package raises plain Exception
-            raise ModelFileError(
-                path, "tokenizer.ggml.merges", expected="pairs of pieces", got=str(error)
-            ) from error
-        types = vocabulary.types
-        self._plain = self._build(
-            i for i, t in enumerate(types) if t == USER_DEFINED and i not in markers
-        )
+        short = {self._pieces[i] for i in np.flatnonzero(self._pieces.lengths <= 2).tolist()}
+        self._spelled = bytes(sorted(b for c, b in BYTES.items() if c.encode() in short))
+        whole = vocabulary.ignore_merges
+        self._whole = pre in WHOLE_PIECES_FIRST if whole is None else whole
+        shown = np.flatnonzero(numbers_of(vocabulary.types) == USER_DEFINED).tolist()
+        self._shown = [i for i in shown if i not in markers]
+        self._n_few = 0
+        if not is_sound(self._pieces, self._merges):
+            self._plain  # noqa: B018
+            now_sound(self._pieces, self._merges)
 
     def encode(self, text: str, *, is_start: bool, parse_markers: bool) -> list[int]:
         """Ids of a text that is not empty; beginnings are no different."""
         if len(self._spelled) < len(BYTES):
             self._check_bytes(text)
-        tokenizer = self._complete if parse_markers else self._plain
+        tokenizer = self._complete if parse_markers else self._plain_for(text)
         try:
             return long_texts.encode(
                 text,
@@ -108,7 +109,7 @@ class ByteLevelBackend:
                 parse_markers,
             )
         except BaseException as error:
-            if type(error).__name__ != "PanicException":  # a fault of the package: no Exception
+            if not _is_panic(error):
                 raise
             raise TokenizerError(f"text: the tokenizers package fails on it: {error}") from error
 
@@ -123,11 +124,56 @@ class ByteLevelBackend:
     def _complete(self) -> _Tokenizer:
         """The tokenizer for text in which special tokens are meant."""
         types = self._vocabulary.types
-        return self._build(i for i, t in enumerate(types) if t in (CONTROL, USER_DEFINED))
+        return self._build(
+            self._model, [i for i, t in enumerate(types) if t in (CONTROL, USER_DEFINED)]
+        )
 
-    def _build(self, added: Iterable[int]) -> _Tokenizer:
+    @cached_property
+    def _plain(self) -> _Tokenizer:
+        """The tokenizer for a user's text."""
+        return self._build(self._model, self._shown)
+
+    def _plain_for(self, text: str) -> _Tokenizer:
+        """The same, of what a text can need where that will do: a start has one, a short one."""
+        if "_plain" in self.__dict__ or len(text) > _FEW or self._normalizer.backend is not None:
+            return self._plain
+        self._n_few += 1
+        if self._n_few > _N_FEW:
+            return self._plain
+        spelled = text.encode().decode("latin-1").translate(_FROM_LATIN_1)
+        pieces, merges = needed_for(spelled.encode(), self._pieces, self._merges)
+        return self._build(self._bpe(sorted({*pieces, *self._shown}), merges), self._shown)
+
+    @cached_property
+    def _model(self) -> Any:
+        """Of all merges.
+
+        Raises:
+            ModelFileError: one is no pair of pieces.
+        """
+        return self._bpe(range(len(self._pieces)), self._merges)
+
+    def _bpe(self, ids: Sequence[int], merges: Sequence[bytes]) -> Any:
+        """The package's model of some pieces and merges; ModelFileError where they don't fit."""
+        path = self._vocabulary.path
+        all_of_them = len(ids) == len(self._pieces)
+        some = self._pieces if all_of_them else [self._pieces[i] for i in ids]
+        texts = piece_texts(path, some)
+        # A file may repeat a piece; the first is the one that text becomes.
+        vocabulary = dict(zip(reversed(texts), reversed(ids), strict=True))
+        pairs = merge_pairs(path, merges)
+        try:
+            return models.BPE(vocabulary, pairs, ignore_merges=self._whole)
+        except BaseException as error:  # the package raises plain Exception, or panics
+            if not isinstance(error, Exception) and not _is_panic(error):
+                raise
+            raise ModelFileError(
+                path, "tokenizer.ggml.merges", expected="pairs of pieces", got=str(error)
+            ) from error
+
+    def _build(self, model: Any, added: Sequence[int]) -> _Tokenizer:
         """A tokenizer that finds the tokens `added` before text is cut."""
-        tokenizer = _Tokenizer(self._model)
+        tokenizer = _Tokenizer(model)
         tokenizer.pre_tokenizer = cutter(PRE_TOKENIZERS[self._pre])
         if self._normalizer.backend is not None:
             tokenizer.normalizer = self._normalizer.backend
@@ -136,7 +182,10 @@ class ByteLevelBackend:
 
     def _added_token(self, i: int) -> AddedToken:
         flags = {flag: i in ids for flag, ids in self._flags.items()}
-        return AddedToken(self._pieces[i], **flags)
+        return AddedToken(self._text_of(i), **flags)
+
+    def _text_of(self, i: int) -> str:
+        return piece_text(self._vocabulary.path, self._pieces[i])
 
     @cached_property
     def _boundary(self) -> re.Pattern[str]:
@@ -152,7 +201,7 @@ class ByteLevelBackend:
 
     def _may_join(self, i: int) -> bool:
         """Whether an added token spans such a place, takes what is behind it or sees before it."""
-        piece = self._pieces[i]
+        piece = self._text_of(i)
         return (
             _JOINT.search(piece) is not None
             or (i in self._flags["rstrip"] and re.search(rf"{_LETTER}\Z", piece) is not None)
@@ -168,21 +217,29 @@ class ByteLevelBackend:
         except UnicodeEncodeError:  # not spelled in the alphabet: an added token, plain text
             return piece
 
-    def all_bytes(self, pieces: list[bytes], types: list[int]) -> JoinedPieces:
+    def all_bytes(self, pieces: Strings, types: NDArray[np.uint8]) -> Strings:
         """The text bytes of all pieces."""
-        codes = np.frombuffer("".join(self._pieces).encode("utf-32-le"), np.uint32)
-        spelled = _BYTE_OF[np.minimum(codes, len(_BYTE_OF) - 1)]
-        text = spelled.astype(np.uint8).tobytes()
-        lengths = np.fromiter(map(len, self._pieces), np.int64, len(self._pieces))
-        ends = lengths.cumsum()
-        others = set(np.searchsorted(ends, np.flatnonzero(spelled < 0), side="right").tolist())
-        others.update(i for i, type_id in enumerate(types) if type_id == USER_DEFINED)
-        parts, done = list[bytes](), 0
-        for i in sorted(others):
-            parts += text[done : ends[i] - lengths[i]], self.piece_bytes(pieces[i], types[i])
-            done = int(ends[i])
-            lengths[i] = len(parts[-1])
-        return JoinedPieces(b"".join([*parts, text[done:]]), lengths)
+        data = pieces.bytes_of_all
+        codes = data[:-1].astype(np.uint16) << 8 | data[1:]
+        spelled = np.where(data[:-1] < _TWO, _BYTE_OF_ONE[data[:-1]], _BYTE_OF_TWO[codes])
+        begins = (data[:-1] & 0xC0) != 0x80  # a character
+        places = np.append(np.int32(0), begins.cumsum(dtype=np.int32))
+        starts, ends = pieces.starts, pieces.starts + pieces.lengths
+        lengths = (places[ends] - places[starts]).astype(np.int64)
+        text = spelled[begins].astype(np.uint8).tobytes()
+        found = Strings(text, places[starts].astype(np.int64), lengths)
+        is_strange = np.append(begins & (spelled < 0), False)
+        parts = np.stack([starts, ends], axis=1).ravel()
+        is_other = np.logical_or.reduceat(is_strange, parts)[::2] & (pieces.lengths > 0)
+        is_other |= types == USER_DEFINED
+        return found.but({
+            i: self.piece_bytes(pieces[i], int(types[i])) for i in np.flatnonzero(is_other).tolist()
+        })  # fmt: skip
+
+
+def _is_panic(error: BaseException) -> bool:
+    """A fault of the package, which is no Exception."""
+    return type(error).__name__ == "PanicException"
 
 
 def cutter(patterns: Iterable[str]) -> Any:
@@ -220,8 +277,14 @@ BYTES = _byte_alphabet()  # character -> byte
 # The Latin-1 characters outside the alphabet lead to one that Latin-1 cannot encode.
 _TO_LATIN_1 = dict.fromkeys(range(256), 0xFFFF) | {ord(c): b for c, b in BYTES.items()}
 
-_BYTE_OF = np.full(max(map(ord, BYTES)) + 2, -1, np.int16)  # by character; the last is any other
-_BYTE_OF[[ord(c) for c in BYTES]] = list(BYTES.values())
+_FROM_LATIN_1 = {b: c for c, b in BYTES.items()}
+
+# The byte that a character of one byte, or of two, stands for; -1: none.
+_TWO = 0xC0  # begins characters of two bytes, or more
+_BYTE_OF_ONE, _BYTE_OF_TWO = np.full(256, -1, np.int16), np.full(1 << 16, -1, np.int16)
+for _char, _byte in BYTES.items():
+    _code = int.from_bytes(_char.encode(), "big")
+    (_BYTE_OF_ONE if _code < 256 else _BYTE_OF_TWO)[_code] = _byte
 
 
 def merge_pairs(path: str, merges: Sequence[bytes]) -> list[tuple[str, str]]:

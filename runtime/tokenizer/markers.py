@@ -9,7 +9,10 @@ from __future__ import annotations
 
 import re
 
-from halfbyte.tokenizer.vocabulary import END_PIECES, USER_DEFINED, Vocabulary
+import numpy as np
+
+from halfbyte.gguf.strings import Strings
+from halfbyte.tokenizer.vocabulary import END_PIECES, USER_DEFINED, Vocabulary, numbers_of
 
 # The pieces after Llama 2's 32000, the halves that merging needs included.
 _EOT = "▁<EOT>"
@@ -30,16 +33,17 @@ _HARMLESS = ("unk", "pad")  # roles that steer nothing
 def marker_ids(vocabulary: Vocabulary) -> frozenset[int]:
     """Ids of all marker pieces, whatever their type."""
     found = {i for role, i in vocabulary.special.items() if role not in _HARMLESS}
-    if "▁<PRE>".encode() in vocabulary.pieces:
+    pieces = Strings.of(vocabulary.pieces)
+    if "▁<PRE>".encode() in pieces:
         halves = {piece.encode() for piece in CODE_LLAMA}
-        last = {piece: i for i, piece in enumerate(vocabulary.pieces) if piece in halves}
+        last = {piece: i for i, piece in enumerate(pieces) if piece in halves}
         found.update(last.values())
     ends = {piece.encode() for piece in END_PIECES}  # Phi-3's </s> is of a type that text becomes
-    for i, type_id in enumerate(vocabulary.types):
-        if type_id == USER_DEFINED and vocabulary.pieces[i] in ends:
-            found.add(i)
-    begun = [i for i, piece in enumerate(vocabulary.pieces) if piece[:1] in _BEGINS]
-    found.update(
-        i for i in begun if _SHAPE.fullmatch(vocabulary.pieces[i].decode(errors="replace"))
-    )
+    shown = np.flatnonzero(numbers_of(vocabulary.types) == USER_DEFINED).tolist()
+    found.update(i for i in shown if pieces[i] in ends)
+    for begun in _BEGINS:
+        found.update(
+            i for i in pieces.beginning_with(begun).tolist()
+            if _SHAPE.fullmatch(pieces[i].decode(errors="replace"))
+        )  # fmt: skip
     return frozenset(found)

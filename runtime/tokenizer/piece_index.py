@@ -1,30 +1,19 @@
 """Which tokens begin with given bytes, and which given bytes begin with.
 
-The pieces lie one behind another in one array. A question goes through it byte by byte, each time
+The pieces lie in one array. A question goes through it byte by byte, each time
 through fewer pieces, so that nothing has to be sorted before the first one is answered.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from halfbyte.gguf.strings import Strings
+
 _Places = NDArray[np.int64]
-
-
-class JoinedPieces(NamedTuple):
-    """Pieces one behind another, and the length of each: int64 (n,)."""
-
-    text: bytes
-    lengths: NDArray[np.int64]
-
-    @classmethod
-    def of(cls, pieces: Sequence[bytes]) -> JoinedPieces:
-        """Of a list."""
-        return cls(b"".join(pieces), np.fromiter(map(len, pieces), np.int64, len(pieces)))
 
 
 class PieceIndex:
@@ -35,13 +24,10 @@ class PieceIndex:
         ids: those that count.
     """
 
-    def __init__(self, pieces: JoinedPieces, ids: Sequence[int]) -> None:
+    def __init__(self, pieces: Strings, ids: Sequence[int]) -> None:
         self._ids = np.array(ids, np.int64)
-        self._lengths = pieces.lengths[self._ids]
-        self._starts = (np.cumsum(pieces.lengths) - pieces.lengths)[self._ids]
-        rest = bytes(int(self._lengths.max(initial=0)) + 1)  # behind the last, looked at in vain
-        self._text = pieces.text + rest
-        self._bytes = np.frombuffer(self._text, np.uint8)
+        self._lengths, self._starts = pieces.lengths[self._ids], pieces.starts[self._ids]
+        self._text, self._bytes = pieces.data, pieces.bytes_of_all
         self._by_first: dict[int, _Places] = {}
         self._containing: dict[bytes, list[tuple[bytes, int]]] = {}
 

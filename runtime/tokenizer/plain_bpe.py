@@ -9,14 +9,16 @@ import re
 from functools import cached_property
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
 from tokenizers import AddedToken, Regex, models, normalizers, pre_tokenizers
 from tokenizers import Tokenizer as _Tokenizer
 
 from halfbyte.errors import ModelFileError
+from halfbyte.gguf.strings import Strings
 from halfbyte.tokenizer import long_texts
 from halfbyte.tokenizer.bpe import merge_pairs
 from halfbyte.tokenizer.known_parts import KnownParts
-from halfbyte.tokenizer.piece_index import JoinedPieces
 from halfbyte.tokenizer.pretokenizers import BEGINS_WITH_BOS, PLAIN
 from halfbyte.tokenizer.vocabulary import BYTE, CONTROL, USER_DEFINED, Vocabulary, piece_texts
 
@@ -76,11 +78,10 @@ class PlainBackend:
         is_text = self._spells_spaces and type_id != USER_DEFINED
         return piece.replace(_SPACE.encode(), b" ") if is_text else piece
 
-    def all_bytes(self, pieces: list[bytes], types: list[int]) -> JoinedPieces:
+    def all_bytes(self, pieces: Strings, types: NDArray[np.uint8]) -> Strings:
         """The text bytes of all pieces."""
-        return JoinedPieces.of(
-            [self.piece_bytes(*item) for item in zip(pieces, types, strict=True)]
-        )
+        each = zip(pieces, types.tolist(), strict=True)
+        return Strings.of([self.piece_bytes(piece, type_id) for piece, type_id in each])
 
     def _check_lines(self, ids: dict[str, int]) -> None:
         """Newlines that are a piece must merge into it, as llama.cpp takes the piece."""

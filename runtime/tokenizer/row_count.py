@@ -14,10 +14,16 @@ _MAX_NAMED = 16
 
 def append(v: Vocabulary, piece: str, type_id: int) -> None:
     """Put a token at the end."""
-    v.pieces.append(piece.encode())
+    growing(v).append(piece.encode())
     v.types.append(type_id)
     if v.model == "llama":
         v.scores.append(-1000.0)
+
+
+def growing(v: Vocabulary) -> list[bytes]:
+    """The pieces of a vocabulary that is put together from several files."""
+    assert isinstance(v.pieces, list)
+    return v.pieces
 
 
 def fit_rows(v: Vocabulary, n_rows: int | None) -> tuple[Vocabulary, dict[str, int]]:

@@ -7,13 +7,15 @@ from collections.abc import Iterable
 from functools import cached_property
 from typing import Any
 
+import numpy as np
 import sentencepiece
+from numpy.typing import NDArray
 from sentencepiece import sentencepiece_model_pb2 as spm
 
 from halfbyte.errors import ModelFileError
+from halfbyte.gguf.strings import Strings
 from halfbyte.tokenizer import long_texts
 from halfbyte.tokenizer.known_parts import KnownParts
-from halfbyte.tokenizer.piece_index import JoinedPieces
 from halfbyte.tokenizer.sentencepiece_file import RULES, charsmap
 from halfbyte.tokenizer.token_flags import TokenFlags
 from halfbyte.tokenizer.vocabulary import (
@@ -151,11 +153,10 @@ class SentencePieceBackend:
             return " \u2047 ".encode() if is_it else b""  # sentencepiece's own surface of it
         return piece.replace(_SPACE.encode(), b" ")
 
-    def all_bytes(self, pieces: list[bytes], types: list[int]) -> JoinedPieces:
+    def all_bytes(self, pieces: Strings, types: NDArray[np.uint8]) -> Strings:
         """The text bytes of all pieces."""
-        return JoinedPieces.of(
-            [self.piece_bytes(*item) for item in zip(pieces, types, strict=True)]
-        )
+        each = zip(pieces, types.tolist(), strict=True)
+        return Strings.of([self.piece_bytes(piece, type_id) for piece, type_id in each])
 
     @cached_property
     def _boundary(self) -> re.Pattern[str]:

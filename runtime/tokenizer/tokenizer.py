@@ -16,15 +16,17 @@ from pathlib import Path
 from typing import Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
 from halfbyte.call_arguments import check_flag, is_whole
 from halfbyte.errors import RequestError, TokenizerError, UnsupportedModelError
 from halfbyte.files.file_kinds import is_gguf
 from halfbyte.files.file_warnings import warn_about
 from halfbyte.gguf.file import GGUFFile
+from halfbyte.gguf.strings import Strings
 from halfbyte.import_lock import importing, let_forks_wait
 from halfbyte.tokenizer.markers import marker_ids
-from halfbyte.tokenizer.piece_index import JoinedPieces, PieceIndex
+from halfbyte.tokenizer.piece_index import PieceIndex
 from halfbyte.tokenizer.token_flags import TokenFlags, checked_spans
 from halfbyte.tokenizer.vocabulary import (
     CONTROL,
@@ -33,6 +35,7 @@ from halfbyte.tokenizer.vocabulary import (
     USER_DEFINED,
     Vocabulary,
     end_ids,
+    numbers_of,
 )
 
 log = logging.getLogger(__name__)
@@ -58,7 +61,7 @@ class Backend(Protocol):
     def piece_bytes(self, piece: bytes, type_id: int) -> bytes:
         """The text bytes that a piece stands for."""
 
-    def all_bytes(self, pieces: list[bytes], types: list[int]) -> JoinedPieces:
+    def all_bytes(self, pieces: Strings, types: NDArray[np.uint8]) -> Strings:
         """The text bytes of all pieces."""
 
 
@@ -88,8 +91,7 @@ class Tokenizer:
         self.vocabulary, self._backend = vocabulary, backend
         self.n_vocab = len(vocabulary.pieces)
         self._bytes: list[bytes | None] = [None] * self.n_vocab
-        backwards = range(self.n_vocab - 1, -1, -1)  # the first of equal pieces counts
-        self._ids = dict(zip(reversed(vocabulary.pieces), backwards, strict=True))
+        self._pieces = Strings.of(vocabulary.pieces)
         self.bos_id = vocabulary.special.get("bos")
         self.eos_id = vocabulary.special.get("eos")
         self._flags = TokenFlags(vocabulary.flags)
@@ -235,15 +237,15 @@ class Tokenizer:
         return self.vocabulary.pieces[token].decode(errors="backslashreplace")
 
     def id_of(self, piece: str) -> int | None:
-        """The id of a piece, or None."""
+        """The id of a piece, the first of equal ones; or None."""
         if not isinstance(piece, str):
             raise RequestError("piece", expected="a str", got=repr(piece))
-        return self._ids.get(piece.encode(errors="surrogatepass"))
+        return self._pieces.find(piece.encode(errors="surrogatepass"))
 
     @cached_property
     def max_piece_nbytes(self) -> int:
         """No token stands for more bytes of text than this."""
-        return max(map(len, self.vocabulary.pieces))
+        return int(self._pieces.lengths.max())
 
     @property
     def adds_space(self) -> bool:
@@ -253,7 +255,7 @@ class Tokenizer:
     @cached_property
     def text_ids(self) -> list[int]:
         """Tokens that stand for text: no control, unknown, unused or marker tokens."""
-        is_text = ~np.isin(self.vocabulary.types, (CONTROL, UNKNOWN, UNUSED))
+        is_text = ~np.isin(numbers_of(self.vocabulary.types), (CONTROL, UNKNOWN, UNUSED))
         is_text[np.array([*self.marker_ids, *self.eog_ids], np.int64)] = False
         found: list[int] = np.flatnonzero(is_text).tolist()
         return found
@@ -261,8 +263,8 @@ class Tokenizer:
     @cached_property
     def piece_index(self) -> PieceIndex:
         """The tokens that stand for text, by their bytes."""
-        pieces = self._backend.all_bytes(self.vocabulary.pieces, self.vocabulary.types)
-        return PieceIndex(pieces, self.text_ids)
+        types = numbers_of(self.vocabulary.types)
+        return PieceIndex(self._backend.all_bytes(self._pieces, types), self.text_ids)
 
     @cached_property
     def _special_texts(self) -> dict[str, int]:

@@ -8,8 +8,10 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import field
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from halfbyte.errors import ModelFileError
 from halfbyte.files.file_warnings import warn_about
@@ -102,10 +104,10 @@ class Vocabulary:
 
     path: str
     model: str
-    pieces: list[bytes]
+    pieces: Sequence[bytes]
     types: list[int]
     scores: list[float]
-    merges: list[bytes] = field(default_factory=list)
+    merges: Sequence[bytes] = field(default_factory=list)
     pre: str = "default"
     add_space_prefix: bool = True
     remove_extra_whitespaces: bool = False
@@ -145,10 +147,7 @@ class Vocabulary:
         pieces = m.get_strings("tokenizer.ggml.tokens")
         if not pieces:
             raise ModelFileError(m.path, "tokenizer.ggml.tokens", expected="tokens", got="none")
-        types = _numbers(m, "tokenizer.ggml.token_type", len(pieces), floats=False)
-        bad = [t for t in types if not NORMAL <= t <= BYTE]
-        if bad:
-            raise ModelFileError(m.path, "tokenizer.ggml.token_type", expected="1 to 6", got=bad[0])
+        types = _types(m, len(pieces))
         model, pre = _kind(m)
         added = _ids(m, ADDED_KEY, len(pieces))
         if model == "llama" and not any(key in m for key in (ADDED_KEY, RULE_KEY, SPACING_KEY)):
@@ -162,8 +161,8 @@ class Vocabulary:
             path=m.path,
             model=model,
             pieces=pieces,
-            types=[int(t) for t in types] or [NORMAL] * len(pieces),
-            scores=_numbers(m, "tokenizer.ggml.scores", len(pieces), floats=True),
+            types=types or [NORMAL] * len(pieces),
+            scores=_numbers(m, "tokenizer.ggml.scores", len(pieces), floats=True).tolist(),
             merges=m.get_strings("tokenizer.ggml.merges") if model == "gpt2" else [],
             pre=pre,
             add_space_prefix=m.get_bool("tokenizer.ggml.add_space_prefix", True),
@@ -249,9 +248,20 @@ def _ids(m: Metadata, key: str, n_vocab: int) -> tuple[int, ...]:
     return tuple(ids)
 
 
-def _numbers(m: Metadata, key: str, n: int, *, floats: bool) -> list[float]:
+def _types(m: Metadata, n: int) -> list[int]:
+    """The type of each piece; none where the file states none."""
+    key = "tokenizer.ggml.token_type"
+    types = _numbers(m, key, n, floats=False)
+    bad = types[(types < NORMAL) | (types > BYTE)]
+    if len(bad):
+        raise ModelFileError(m.path, key, expected="1 to 6", got=bad[0].item())
+    return list(types.tolist())
+
+
+def _numbers(m: Metadata, key: str, n: int, *, floats: bool) -> NDArray[Any]:
+    """A number a piece; none where the file states none."""
     if key not in m:
-        return []
+        return np.empty(0)
     values = m.get_numbers(key, floats=floats)
     if len(values) != n:
         raise ModelFileError(m.path, key, expected=f"{n} numbers, one a token", got=len(values))
@@ -259,7 +269,12 @@ def _numbers(m: Metadata, key: str, n: int, *, floats: bool) -> list[float]:
         is_finite = not floats or bool(np.isfinite(values.astype(np.float64)).all())
     if not is_finite:
         raise ModelFileError(m.path, key, expected="finite numbers", got="NaN or infinity")
-    return list(values.tolist())
+    return values
+
+
+def numbers_of(types: Sequence[int]) -> NDArray[np.uint8]:
+    """The types of pieces as an array, uint8 (n,)."""
+    return np.frombuffer(bytes(types), np.uint8)
 
 
 def piece_text(path: str, piece: bytes) -> str:

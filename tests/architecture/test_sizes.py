@@ -34,7 +34,7 @@ MANY_PARAMETERS = {
     "kernels/stages/attention_page.py:weigh_rows": 13,
     "kernels/stages/codes_page.py:attend_codes": 19,
     "kernels/stages/latent_page.py:attend_latents": 19,
-    "runtime/loading.py:load": 13,
+    "runtime/loading.py:load": 15,
     "runtime/hf/tokenizer/code_llama_tokenizer.py:CodeLlamaTokenizer.__init__": 19,
 }
 

@@ -19,7 +19,7 @@ from halfbyte.errors import EngineError, RequestError
 from halfbyte.families.config import ModelConfig, RopeConfig
 from halfbyte.families.registry import family_of
 from halfbyte.kernels.layouts.lookup import lookup_kernel
-from halfbyte.kernels.layouts.packing import pack_kernel
+from halfbyte.kernels.layouts.panel_packing import pack_kernel
 
 HERE = Path(__file__).parent
 
@@ -99,13 +99,18 @@ WARM = """
 import sys, halfbyte
 with halfbyte.load("infill-10m", threads=2) as model:
     model.complete("def f", max_tokens=2)
-print(sorted({"numba", "asyncio", "sqlite3"} & {name.partition(".")[0] for name in sys.modules}))
+print(*sys.modules)
 """
+# Each takes a quarter of a millisecond. Import a new one where it is used, not where all start.
+MAX_OWN_MODULES = 475
 
 
-def test_a_warm_start_imports_neither_numba_nor_asyncio() -> None:
+def test_a_warm_start_imports_no_more_than_it_needs() -> None:
     run("-c", WARM)
-    assert run("-c", WARM) == "[]\n"
+    names = run("-c", WARM).split()
+    assert {"numba", "asyncio", "sqlite3", "llvmlite.binding"}.isdisjoint(names)
+    own = [name for name in names if name.startswith("halfbyte")]
+    assert len(own) <= MAX_OWN_MODULES, own
 
 
 # Cuts a model's file short when a stage reports, and says how that ends: where a file is mapped,
@@ -169,8 +174,9 @@ print(sorted(calls))
 """
 
 
-def test_the_cpu_is_asked_for_once() -> None:
-    assert run("-c", COUNTED) == "['get_host_cpu_features', 'get_host_cpu_name']\n"
+def test_the_cpu_is_asked_for_once_at_most() -> None:
+    asked = run("-c", COUNTED)  # and remembered: see kernels' host_cpu.py
+    assert asked in ("[]\n", "['get_host_cpu_features', 'get_host_cpu_name']\n")
 
 
 def test_a_draft_model_changes_nothing_but_the_time(infill_model: halfbyte.Model) -> None:

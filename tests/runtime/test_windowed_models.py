@@ -19,7 +19,7 @@ from halfbyte.engine import kv_cache
 from halfbyte.families.config import WINDOW_KEY, ModelConfig
 from halfbyte.generation.speculation import credit, planned
 from halfbyte.kernels.layouts.kv_pages import PAGE, KVLayout, WindowedLayout
-from tests.runtime.test_recurrent_models import ASKED, TEXT, chat, load, told
+from tests.runtime.asked_models import ASKED, TEXT, load, told, turns_go_on
 
 INFILL = Path(halfbyte.__file__).parent / "data" / "infill-10m.gguf"
 WINDOW = 100
@@ -109,20 +109,7 @@ def test_guesses_and_a_draft_model_change_no_bit(
 
 
 def test_turns_go_on_where_they_part_after_a_restart_too(path: Path, tmp_path: Path) -> None:
-    reused, answers = [], []
-    for _ in range(2):
-        with load(path, prompt_cache_dir=tmp_path / "prompts") as model:
-            model.scheduler.between_steps(model._memory.wait_for_hash)
-            done = [chat(model, n) for n in range(1, 4)]
-            reused.append([one.stats.n_reused for one in done])
-            answers.append(told(done))
-            nbytes = model.save_cache(tmp_path / "saved")
-    assert reused[0] == [0, 151, 302] and reused[1] >= [151, 302, 453]
-    assert answers[0] == answers[1] and nbytes == (tmp_path / "saved").stat().st_size
-    with load(path) as model:
-        assert model.load_cache(tmp_path / "saved") > 450
-        assert [told(chat(model, n)) for n in range(1, 4)] == answers[0]
-        assert chat(model, 3).stats.n_reused >= 450
+    turns_go_on(path, tmp_path, last=3)
 
 
 def test_a_context_takes_what_is_kept(model: halfbyte.Model, keeping: halfbyte.Model) -> None:

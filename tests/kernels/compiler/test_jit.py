@@ -15,7 +15,7 @@ from types import ModuleType
 import numpy as np
 import pytest
 
-from halfbyte.kernels.compiler import code_files, jit, machine_code, target
+from halfbyte.kernels.compiler import code_files, host_cpu, jit, machine_code, target
 from halfbyte.kernels.compiler.jit import Kernel
 from halfbyte.kernels.vectors.scalars import put_i32
 from tests.kernels.checked import CHECKED
@@ -237,15 +237,14 @@ def test_the_key_names_the_isa_and_changes_with_any_source(copied: ModuleType) -
     assert len(keys) == len(sources) + 3
 
 
-@pytest.mark.parametrize(
-    "name", ["numba_version", "llvmlite.__version__", "target_cpu", "target_features"]
-)
+@pytest.mark.parametrize("name", ["numba", "llvmlite", "target_cpu", "target_features"])
 def test_the_key_changes_with_compiler_and_cpu(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     key = jit.cache_key()
-    if name == "numba_version":
-        monkeypatch.setattr(jit, "_numba_version", lambda: "0.0.1")
-    elif "." in name:
-        monkeypatch.setattr(name, "0.0.1")
+    version_of = host_cpu.version_of
+    if not hasattr(target, name):
+        monkeypatch.setattr(
+            host_cpu, "version_of", lambda one: "0.0.1" if one == name else version_of(one)
+        )
     else:
         text = getattr(target, name)()
         monkeypatch.setattr(target, name, lambda: text + ",+other")
@@ -259,7 +258,7 @@ import sys
 from pathlib import Path
 from halfbyte.kernels import pool, step
 from halfbyte.kernels.compiler import jit, target
-from halfbyte.kernels.layouts import lookup, packing
+from halfbyte.kernels.layouts import lookup, panel_packing
 from halfbyte.kernels.formats.registry import FORMATS
 from halfbyte.kernels.products import matmul
 from halfbyte.kernels.quantizers.dequantize import dequantizer
@@ -270,7 +269,7 @@ jit.set_cache_root(Path(sys.argv[2]))
 names = sys.argv[3].split(",")
 kernels = [pool.serve, step.step] if "F16" in names else [pool.serve]
 for name in names:
-    kernels += [packing.pack_kernel(name), lookup.lookup_kernel(name)]
+    kernels += [panel_packing.pack_kernel(name), lookup.lookup_kernel(name)]
     kernels += [matmul.matmul_kernel(name, way) for way in matmul.ways(name)]
     if FORMATS[name].is_quantized:
         kernels += [dequantizer(FORMATS[name]), quantizer(FORMATS[name])]

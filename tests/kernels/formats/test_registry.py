@@ -12,7 +12,7 @@ import pytest
 from halfbyte.kernels.formats.block_format import BlockFormat
 from halfbyte.kernels.formats.registry import AS_READ, BY_GGML_ID, FORMATS
 from halfbyte.kernels.layouts.lookup import lookup_kernel
-from halfbyte.kernels.layouts.packing import pack_kernel
+from halfbyte.kernels.layouts.panel_packing import pack_kernel
 from halfbyte.kernels.layouts.panels import PANEL_FORMATS
 from halfbyte.kernels.products.matmul import matmul_kernel, ways
 from halfbyte.kernels.quantizers.dequantize import dequantizer

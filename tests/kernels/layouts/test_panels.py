@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from halfbyte.kernels.layouts.lookup import lookup_kernel
-from halfbyte.kernels.layouts.packing import Packing, pack
+from halfbyte.kernels.layouts.packing import pack
 from halfbyte.kernels.layouts.panels import PANEL_FORMATS, ROWS, STRIP_ROWS, PanelFormat, n_panels
 from halfbyte.kernels.pool import Pool
 from tests.kernels.checked import CHECKED
@@ -131,43 +131,3 @@ def test_wrong_shapes_are_refused(pool2: Pool) -> None:
         with pytest.raises(ValueError):
             pack(pool2, bad_rows, fmt, n_inputs, bad_out)
     pack(pool2, rows, fmt, 64, out)
-
-
-@pytest.mark.parametrize("name", FORMATS)
-def test_a_matrix_packed_in_parts_is_the_same(pool2: Pool, name: str) -> None:
-    fmt, n_rows, n_inputs = PANEL_FORMATS[name], 160, 256
-    rows = _random_rows(name, n_rows, n_inputs, seed=6)
-    whole = _packed(pool2, rows, fmt, n_inputs)
-    packing = Packing(pool2, fmt, n_rows, n_inputs, np.full_like(whole, 0x5A))
-    for begin, end in ((96, 160), (0, 32), (32, 96)):
-        packing.put(rows[begin:end], begin)
-    assert (packing.out == whole).all()
-
-
-@pytest.mark.parametrize("name", FORMATS)
-def test_the_last_part_is_padded_too(
-    call: Call, pool2: Pool, blocks: ModuleType, name: str
-) -> None:
-    fmt, n_inputs = PANEL_FORMATS[name], 256
-    rows = _random_rows(name, 69, n_inputs, seed=6)
-    packing = Packing(pool2, fmt, 69, n_inputs, np.full(fmt.nbytes(69, n_inputs), 0xA5, np.uint8))
-    packing.put(rows[:64])
-    packing.put(rows[64:], 64)
-    expected = blocks.floats(name, rows)
-    out = np.empty(n_inputs, np.float32)
-    for row in (0, 63, 64, 68, 69, 95):
-        call(lookup_kernel(name), packing.out, n_panels(69), fmt.n_units(n_inputs), row, out)
-        assert (out == (expected[row].reshape(-1) if row < 69 else 0)).all(), row
-
-
-@pytest.mark.parametrize(("begin", "end", "first"), [
-    (0, 31, 0), (0, 32, 16), (0, 33, 0), (96, 150, 128), (0, 32, 160), (0, 32, -32),
-])  # fmt: skip
-def test_parts_are_whole_strips_of_the_matrix(
-    pool2: Pool, begin: int, end: int, first: int
-) -> None:
-    fmt = PANEL_FORMATS["Q8_0"]
-    rows = _random_rows("Q8_0", 150, 64, seed=7)
-    out = np.empty(fmt.nbytes(150, 64), np.uint8)
-    with pytest.raises(ValueError, match="pack: rows"):
-        Packing(pool2, fmt, 150, 64, out).put(rows[begin:end], first)

@@ -82,7 +82,7 @@ def _attend(
             call(kernel, rows.ctypes.data + where, rows.strides[0], chunk, first + at,
                  window or NO_WINDOW, cache.addresses, head * layout.head_nbytes,
                  out.ctypes.data + where, out.strides[0], scratch,
-                 0 if sinks is None else sinks[head * group :])  # fmt: skip
+                 0 if sinks is None else sinks[head * group :], 0)  # fmt: skip
         at += chunk
     assert np.isnan(out[n]).all()
     return out[:n].reshape(q.shape)
@@ -187,7 +187,7 @@ def _attend_in_splits(
         for query in range(n):
             call(merge_kernel(*head), query, n, position, window or NO_WINDOW, partials,
                  stride, out.ctypes.data + query * out.strides[0] + where,
-                 sinks[i * group :])  # fmt: skip
+                 sinks[i * group :], 0)  # fmt: skip
     return out.reshape(q.shape)
 
 

@@ -64,7 +64,7 @@ class Cache:
                 where = at * q.strides[0] + head * group * q.strides[1]
                 call(kernel, q.ctypes.data + where, q.strides[0], chunk, first + at,
                      window or NO_WINDOW, self.addresses, head * layout.head_nbytes,
-                     out.ctypes.data + where, out.strides[0], scratch, 0)  # fmt: skip
+                     out.ctypes.data + where, out.strides[0], scratch, 0, 0)  # fmt: skip
             at += chunk
         return out
 
@@ -86,7 +86,7 @@ class Cache:
                      stride, scratch)  # fmt: skip
             for query in range(n):
                 call(merge_kernel(*shape), query, n, first, NO_WINDOW, partials, stride,
-                     out.ctypes.data + query * out.strides[0] + where, 0)  # fmt: skip
+                     out.ctypes.data + query * out.strides[0] + where, 0, 0)  # fmt: skip
         return out
 
     def queries(self, n: int) -> np.ndarray:

@@ -19,3 +19,12 @@ def test_the_arithmetic_arrives(run: Any, model: Any) -> None:
     assert model.load_args["arithmetic"] == "bf16"
     outcome = run("complete", "-p", "x", "--arithmetic", "fp16")
     assert outcome.code == 2 and "argument --arithmetic: invalid choice: 'fp16'" in outcome.err
+
+
+def test_the_window_arrives(run: Any, model: Any) -> None:
+    assert run("complete", "-p", "x").code == 0
+    assert not {"attention_window", "attention_sinks"} & set(model.load_args)
+    more = ("--attention-window", "512", "--attention-sinks", "0")
+    assert run("complete", "-p", "x", *more).code == 0
+    assert model.load_args["attention_window"] == 512
+    assert model.load_args["attention_sinks"] == 0

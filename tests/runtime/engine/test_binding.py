@@ -18,13 +18,14 @@ from halfbyte.kernels.layouts.kv_pages import KVLayout
 
 def bound(
     model: str = "aa", kv_type: str = "f16", frequency: float = 1.0,
-    states: StateLayout | None = None, arithmetic: str = "int8",
+    states: StateLayout | None = None, arithmetic: str = "int8", window: int = 0, sinks: int = 0,
 ) -> Binding:  # fmt: skip
     layout = KVLayout(2, 3, 24, kv_type)
     engine: Any = SimpleNamespace(
         layout=layout, arithmetic=arithmetic,
         rotation=SimpleNamespace(rows=lambda *at: np.array(at) * frequency),
         pages=PagePool(layout, states=states),
+        config=SimpleNamespace(attention_window=window, attention_sinks=sinks),
     )  # fmt: skip
     return Binding.of(engine, model)
 
@@ -41,11 +42,11 @@ def test_it_says_what_pages_depend_on() -> None:
 
 def test_whatever_differs_makes_another(monkeypatch: pytest.MonkeyPatch) -> None:
     made = [bound(), bound(model="bb"), bound(kv_type="f32"), bound(frequency=1.0000001),
-            bound(arithmetic="bf16")]  # fmt: skip
+            bound(arithmetic="bf16"), bound(window=64), bound(window=64, sinks=4)]  # fmt: skip
     made += [bound(states=StateLayout({1: 0}, n, 64)) for n in (64, 128)]
     monkeypatch.setattr(binding, "_sources_digest", lambda: b"another version")
     made.append(bound())
-    assert len({one.digest for one in made}) == 8
+    assert len({one.digest for one in made}) == 10
 
 
 def test_all_sources_of_the_arithmetic_are_in_it(monkeypatch: pytest.MonkeyPatch) -> None:

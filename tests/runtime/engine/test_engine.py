@@ -6,6 +6,7 @@ Not on threads, chunks, batch mates, what the cache held before, or the instruct
 
 from __future__ import annotations
 
+import ctypes
 import dataclasses
 import os
 import subprocess
@@ -26,7 +27,7 @@ from halfbyte.families import layer_sizes
 from halfbyte.kernels.compiler import target
 from halfbyte.kernels.layouts.kv_pages import PAGE, is_coded
 from halfbyte.kernels.layouts.panels import PANEL_FORMATS
-from halfbyte.kernels.pool import Pool
+from halfbyte.kernels.pool import CONTENDED, STAGE_MASK, Pool
 from halfbyte.kernels.stages.latent import TOKENS
 from halfbyte.kernels.stages.record import STEP
 
@@ -157,6 +158,18 @@ def test_number_of_threads(
 
 def test_token_by_token(engine: Engine, tokens: list[int], expected: np.ndarray) -> None:
     assert (small.run(engine, tokens, [1] * N_TOKENS) == expected).all()
+
+
+def test_token_by_token_on_a_contended_machine(
+    engine: Engine, tokens: list[int], expected: np.ndarray
+) -> None:
+    """Where products of a single token are made in a thread's own memory (kernels/claims.py)."""
+    contended = ctypes.c_int64.from_address(engine.pool.address + CONTENDED)
+    contended.value = STAGE_MASK
+    try:
+        assert (small.run(engine, tokens, [110] + [1] * 40) == expected).all()
+    finally:
+        contended.value = 0
 
 
 @st.composite

@@ -17,7 +17,7 @@ from halfbyte import loading, system
 from halfbyte.engine.footprint import memory_of
 from halfbyte.families.from_gguf import config_from_gguf
 from halfbyte.gguf.file import GGUFFile
-from halfbyte.gguf.read_ahead import PIECE_NBYTES
+from halfbyte.kernels.layouts.packing import STEP_NBYTES
 
 INFILL = Path(halfbyte.__file__).parent / "data" / "infill-10m.gguf"
 HEAD_DIM, GROUP = 16, 2  # as other tests have them, so that nothing new is compiled
@@ -150,14 +150,14 @@ def test_a_process_takes_what_is_said(name: str, large: Path) -> None:
     assert abs(said - peak) < 0.05 * peak + 16e6, (said, peak)
 
 
-def test_memory_while_loading_is_one_copy_and_two_pieces(tmp_path: Path) -> None:
+def test_memory_while_loading_is_one_copy_and_a_piece_a_thread(tmp_path: Path) -> None:
     # A third of the weights lie in one tensor.
     path = _write(tmp_path / "wide.gguf", dim=512, hidden_dim=1 << 16, n_kv_heads=1)
     command = [sys.executable, "-c", PACK, str(path)]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     peak, packed = map(int, done.stdout.split())
     assert packed > 100e6
-    assert packed < peak < packed + 2 * PIECE_NBYTES + 8e6
+    assert packed < peak < packed + 2 * STEP_NBYTES + 8e6
 
 
 def test_odd_dimensions_take_what_is_said(tmp_path: Path) -> None:

@@ -93,7 +93,8 @@ def test_a_step_that_grows_all_that_grows(engine: Engine, model: object) -> None
         nonlocal sequence
         sequence = begun.fork(DEPTH)
         # As in the first step of all.
-        engine._rope, engine._partials = engine._rope[:0], engine._partials[:0]
+        engine._rotated._pages.clear()
+        engine._partials = engine._partials[:0]
         return lambda: logits(engine, sequence, tokens[DEPTH : DEPTH + 1])
 
     def check() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -129,6 +131,28 @@ def test_forks_and_cuts_have_what_is_left() -> None:
     assert cache.cut(0).first_cut == 0
     with pytest.raises(ValueError, match="let go"):
         cache.fork(PAGE + 1)
+
+
+def test_the_page_of_sinks_stays() -> None:
+    pool = PagePool(replace(WINDOWED, n_sinks=4))
+    cache = KVCache(pool)
+    cache.reserve(6 * PAGE)
+    cache.let_go(3 * PAGE)  # of which the first page alone could go
+    assert cache.first_cut == 0 and cache.nbytes == 6 * WINDOWED.page_nbytes
+    cache.let_go(5 * PAGE)
+    assert [page is None for page in cache.windowed] == [False, True] + [False] * 4
+    assert cache.nbytes == pool.nbytes == 6 * WINDOWED.page_nbytes - LAYOUT.page_nbytes
+    assert cache.first_cut == 2 * PAGE + 199
+    for other in (cache.fork(4 * PAGE + 3), cache.cut(4 * PAGE + 3)):
+        assert other.windowed[:4] == cache.windowed[:4] and other.first_cut == cache.first_cut
+        assert other.nbytes == 5 * WINDOWED.page_nbytes - LAYOUT.page_nbytes
+    gap = [*cache.windowed[:3], None, *cache.windowed[4:]]
+    other = KVCache.of_pages(pool, cache.pages, gap, 6 * PAGE)
+    assert [page is None for page in other.windowed] == [False] + [True] * 3 + [False] * 2
+    assert other.windowed[0] is cache.windowed[0] and other.first_cut == 4 * PAGE + 199
+    cache.let_go(6 * PAGE)
+    tables = (np.ctypeslib.ctypes.c_int64 * 6).from_address(cache.tables[1])
+    assert list(tables) == [page.address if page else 0 for page in cache.windowed]
 
 
 def test_a_copy_is_of_its_own_block() -> None:

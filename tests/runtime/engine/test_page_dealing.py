@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import pytest
+import small_models as small
 
 from halfbyte.engine import page_dealing
-from halfbyte.engine.page_dealing import Block, Dealing, dealing
+from halfbyte.engine.page_dealing import Block, Dealing, SeenPages, dealing
+from halfbyte.families.attention_window import with_window
 from halfbyte.kernels.layouts.kv_pages import PAGE
-from halfbyte.kernels.stages.attention import NO_WINDOW
+from halfbyte.kernels.stages.attention import NO_WINDOW, first_page
 
 LONG, SHORT = 20 * PAGE, 10
 
@@ -17,7 +21,8 @@ def dealt(
 ) -> Dealing | None:
     """Blocks of so many queries from a position on each."""
     blocks: list[Block] = [(0, n, position, 0, 0) for n, position in queries]
-    return dealing(blocks, n_heads, n_threads, window, most_splits=6, partial_nbytes=100)
+    first = partial(first_page, window=window)
+    return dealing(blocks, n_heads, n_threads, first, most_splits=6, partial_nbytes=100)
 
 
 def test_few_heads_are_dealt_in_parts() -> None:
@@ -54,3 +59,14 @@ def test_memory_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(page_dealing, "MAX_NBYTES", 3 * 100 * 21)
     assert dealt((1, LONG)) is not None
     assert dealt((2, LONG)) is None
+
+
+def test_blocks_end_where_windows_begin() -> None:
+    shape = small.SHAPES["Q8_0"].config()  # of which 32 queries are taken together
+    plain, own = SeenPages(shape), SeenPages(with_window(shape, 200, 4))
+    assert list(plain.blocks(190, 70)) == [(0, 32), (32, 32), (64, 6)]
+    assert list(own.blocks(190, 70)) == [(0, 14), (14, 32), (46, 24)]
+    assert list(own.blocks(203, 2)) == [(0, 1), (1, 1)]
+    assert list(own.blocks(204, 33)) == [(0, 32), (32, 1)]
+    assert [plain.first_page(n) for n in (0, 1000)] == [0, 0]
+    assert [own.first_page(n) for n in (0, 203, 204, 326, 327)] == [0, 0, -1, -1, 0]

@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import ctypes
+import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import gguf
 import numpy as np
 import pytest
 
 import halfbyte
+from halfbyte import loading
+from halfbyte.engine import weights as weights_module
 from halfbyte.engine.rooms import weights_memory
 from halfbyte.engine.weights import ModelWeights, load_weights
 from halfbyte.errors import ModelFileError, UnsupportedModelError
 from halfbyte.families.from_gguf import config_from_gguf
 from halfbyte.gguf.file import GGUFFile
+from halfbyte.kernels.layouts import packing
 from halfbyte.kernels.layouts.lookup import lookup_kernel
 from halfbyte.kernels.layouts.panels import n_panels
 from halfbyte.kernels.pool import Pool
@@ -253,14 +258,49 @@ def test_the_bytes_of_a_token_are_its_matrices(tiny_gguf: Path) -> None:
     assert weights.nbytes_per_token == layers + weights.matrices["output.weight"].nbytes
 
 
+@pytest.fixture
+def in_small_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(packing, "STEP_NBYTES", 1)
+    monkeypatch.setattr(packing, "CHUNK_NBYTES", 5000)
+    monkeypatch.setattr(weights_module, "GROUP_NBYTES", 1)
+
+
 def test_the_size_of_pieces_changes_nothing(
+    tiny_gguf: Path, qwen2: Path, request: pytest.FixtureRequest
+) -> None:
+    expected = []
+    for path in (tiny_gguf, qwen2):
+        with halfbyte.load(path) as model:
+            expected.append(model.logits(range(250)))
+    request.getfixturevalue("in_small_pieces")
+    for path, logits in zip((tiny_gguf, qwen2), expected, strict=True):
+        with halfbyte.load(path) as model:
+            assert (model.logits(range(250)) == logits).all()
+
+
+def test_without_reading_in_kernels_it_is_the_same(
     tiny_gguf: Path, qwen2: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for path in (tiny_gguf, qwen2):
         with halfbyte.load(path) as model:
             expected = model.logits(range(250))
-        for nbytes in (1, 5000):
-            with monkeypatch.context() as patch:
-                patch.setattr("halfbyte.engine.weights.PIECE_NBYTES", nbytes)
-                with halfbyte.load(path) as model:
-                    assert (model.logits(range(250)) == expected).all()
+        with monkeypatch.context() as patch:
+            patch.setattr(packing, "_read_address", lambda: packing._NO_READ)
+            with halfbyte.load(path) as model:
+                assert (model.logits(range(250)) == expected).all()
+
+
+def test_a_file_that_is_cut_short_meanwhile_is_said(
+    tiny_gguf: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "cut.gguf"
+    path.write_bytes(tiny_gguf.read_bytes())
+
+    def cut(*args: Any) -> Any:
+        os.truncate(path, path.stat().st_size - 100_000)
+        return load_weights(*args)
+
+    monkeypatch.setattr(loading, "load_weights", cut)
+    with pytest.raises(ModelFileError, match="cut short") as caught:
+        halfbyte.load(path)
+    assert caught.value.path == str(path)

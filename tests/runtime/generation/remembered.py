@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator
 from collections.abc import Sequence as Seq
+from dataclasses import replace
 
 import numpy as np
 
@@ -21,6 +22,8 @@ WINDOW = 200
 WINDOWED = WindowedLayout.of(
     LAYOUT, LAYOUT, (False, True), window=WINDOW, kept=2 * PAGE + WINDOW, most=1 << 20
 )
+
+WITH_SINKS = replace(WINDOWED, n_sinks=4)
 
 Place = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
 
@@ -59,8 +62,10 @@ def held(sequence: Sequence) -> list[int]:
     if isinstance(layout, WindowedLayout) and out:
         seen = layout.first_seen(sequence.n_past) * PAGE
         assert _tokens(windowed, seen, sequence.n_past) == out[seen:]
-        begin = next(i for i, page in enumerate(windowed) if page is not None) * PAGE
+        gone = [i for i, page in enumerate(windowed) if page is None]
+        begin = (max(gone) + 1 if gone else 0) * PAGE
         assert _tokens(windowed, begin, sequence.n_past) == out[begin:]
+        assert _tokens(windowed, 0, min(layout.n_sinks, len(out))) == out[: layout.n_sinks]
     for state in states_of(sequence):
         assert _seen(state) == _folded(bytes(STATE_SIZE), out)
     return out

@@ -17,7 +17,8 @@ from halfbyte.generation import respelling as respelling_module
 from halfbyte.generation.params import SamplingParams
 from halfbyte.generation.respelling import END_ODDS, MAX_PASSES, MAX_PATHS, Path, Respelling
 from halfbyte.generation.sampler import Sampler
-from halfbyte.tokenizer.piece_index import JoinedPieces, PieceIndex
+from halfbyte.gguf.strings import Strings
+from halfbyte.tokenizer.piece_index import PieceIndex
 
 # Both letters, so that every text can be spelled; some pieces twice, as vocabularies have them.
 PIECES = st.lists(st.text("ab", min_size=1, max_size=5), max_size=14).map(
@@ -31,7 +32,7 @@ class Model:
 
     def __init__(self, pieces: list[bytes], seed: int, scale: float = 3.0) -> None:
         self.pieces, self.seed, self.scale = pieces, seed, scale
-        index = PieceIndex(JoinedPieces.of(pieces), range(len(pieces)))
+        index = PieceIndex(Strings.of(pieces), range(len(pieces)))
         self.tokenizer: Any = SimpleNamespace(piece_index=index)
 
     def logits(self, path: Path) -> np.ndarray:

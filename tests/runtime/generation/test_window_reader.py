@@ -14,15 +14,23 @@ from halfbyte.engine.page_pool import PagePool
 from halfbyte.errors import CacheFileError
 from halfbyte.generation import saved_cache
 from halfbyte.generation.prefix_cache import PrefixCache
-from halfbyte.kernels.layouts.kv_pages import PAGE
+from halfbyte.kernels.layouts.kv_pages import PAGE, WindowedLayout
 from tests.runtime.generation.on_disk import Cache, files, found
-from tests.runtime.generation.remembered import PAGE_SIZE, WINDOW, WINDOWED, empty, grow, held
+from tests.runtime.generation.remembered import (
+    PAGE_SIZE,
+    WINDOW,
+    WINDOWED,
+    WITH_SINKS,
+    empty,
+    grow,
+    held,
+)
 from tests.runtime.generation.test_cache_file import BINDING
 from tests.runtime.generation.test_prefix_cache import PLENTY, Prompt, new_cache, trees
 
 
-def new(path: Path, n_pages: int = 200) -> Cache:
-    return Cache(path, n_pages, pool=PagePool(WINDOWED))
+def new(path: Path, n_pages: int = 200, layout: WindowedLayout = WINDOWED) -> Cache:
+    return Cache(path, n_pages, pool=PagePool(layout))
 
 
 def remember(cache: Cache, tokens: list[int], *likely: int) -> None:
@@ -41,16 +49,16 @@ def ids(seed: int, n: int) -> list[int]:
     return random.Random(seed).choices(range(1000), k=n)
 
 
-@given(trees, st.sampled_from([3, 8, 200]))
+@given(trees, st.sampled_from([3, 8, 200]), st.sampled_from([WINDOWED, WITH_SINKS]))
 @settings(
-    max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 def test_with_a_small_memory_what_is_found_is_right(
-    tmp_path: Path, prompts: list[Prompt], n_pages: int
+    tmp_path: Path, prompts: list[Prompt], n_pages: int, layout: WindowedLayout
 ) -> None:
     """`found` compares what is seen next with the tokens."""
     path = tmp_path / str(time.monotonic_ns())
-    cache, known = new(path, n_pages), list[list[int]]()
+    cache, known = new(path, n_pages, layout), list[list[int]]()
     for i, prompt in enumerate(prompts):
         tokens = prompt.tokens(known)
         match = found(cache, tokens)
@@ -64,7 +72,7 @@ def test_with_a_small_memory_what_is_found_is_right(
         assert cache.memory.nbytes == cache.pool.nbytes <= n_pages * PAGE_SIZE
         if i % 3 == 2:  # a new process
             cache.flush()
-            cache = new(path, n_pages)
+            cache = new(path, n_pages, layout)
 
 
 def test_after_a_restart_a_prompt_goes_on_from_ends_and_likely_places(tmp_path: Path) -> None:
@@ -85,6 +93,16 @@ def test_after_a_restart_a_prompt_goes_on_from_ends_and_likely_places(tmp_path: 
     assert not again.load_next([*tokens[:1000], 1001])
     again.memory.clear()
     assert found(again, [*tokens[:1000], 1001]).n_reused == 1000  # the same once more
+
+
+def test_the_block_of_sinks_comes_from_the_disk_too(tmp_path: Path) -> None:
+    cache, tokens = new(tmp_path, layout=WITH_SINKS), ids(1, 2000)
+    remember(cache, tokens, 1000)
+    cache.flush()
+    assert len(window_files(tmp_path)) == 4 + 1
+    for n, expected in ((2001, 2000), (1200, 8 * PAGE), (1001, 1000), (500, PAGE)):
+        match = found(new(tmp_path, layout=WITH_SINKS), [*tokens[: n - 1], 1001])
+        assert match.n_reused == expected
 
 
 def test_a_block_that_is_damaged_or_gone_is_done_without(

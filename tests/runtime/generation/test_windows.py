@@ -16,11 +16,12 @@ from halfbyte.generation import windows
 from halfbyte.generation.leaving import LeavingWindow
 from halfbyte.generation.prefix_cache import PrefixCache
 from halfbyte.generation.radix_tree import Node, packed
-from halfbyte.kernels.layouts.kv_pages import PAGE
+from halfbyte.kernels.layouts.kv_pages import PAGE, WindowedLayout
 from tests.runtime.generation.remembered import (
     PAGE_SIZE,
     WINDOW,
     WINDOWED,
+    WITH_SINKS,
     empty,
     grow,
     held,
@@ -29,8 +30,8 @@ from tests.runtime.generation.remembered import (
 from tests.runtime.generation.test_prefix_cache import PLENTY, Prompt, trees
 
 
-def new_cache(max_nbytes: int = PLENTY) -> PrefixCache:
-    return PrefixCache(PagePool(WINDOWED), max_nbytes)
+def new_cache(max_nbytes: int = PLENTY, layout: WindowedLayout = WINDOWED) -> PrefixCache:
+    return PrefixCache(PagePool(layout), max_nbytes)
 
 
 def remember(cache: PrefixCache, tokens: list[int], *, step: int = 2 * PAGE) -> Sequence:
@@ -57,10 +58,10 @@ def bytes_of(tokens: list[int]) -> set[bytes]:
     return {packed(tokens[i : i + PAGE]) for i in range(0, len(tokens), PAGE)}
 
 
-@given(trees)
-@settings(max_examples=20, deadline=None)
-def test_with_room_a_hit_ends_anywhere(prompts: list[Prompt]) -> None:
-    cache = new_cache()
+@given(trees, st.sampled_from([WINDOWED, WITH_SINKS]))
+@settings(max_examples=30, deadline=None)
+def test_with_room_a_hit_ends_anywhere(prompts: list[Prompt], layout: WindowedLayout) -> None:
+    cache = new_cache(layout=layout)
     known: list[list[int]] = []
     for prompt in prompts:
         tokens = prompt.tokens(known)
@@ -73,12 +74,12 @@ def test_with_room_a_hit_ends_anywhere(prompts: list[Prompt]) -> None:
         assert held(cache.match([*tokens, 0]).sequence) == tokens
 
 
-@given(trees, st.integers(0, 12), st.integers(0, 4))
-@settings(max_examples=25, deadline=None)
+@given(trees, st.integers(0, 12), st.integers(0, 4), st.sampled_from([WINDOWED, WITH_SINKS]))
+@settings(max_examples=35, deadline=None)
 def test_within_a_bound_what_is_found_is_right(
-    prompts: list[Prompt], n_pages: int, n_freed: int
+    prompts: list[Prompt], n_pages: int, n_freed: int, layout: WindowedLayout
 ) -> None:
-    cache = new_cache(n_pages * PAGE_SIZE)
+    cache = new_cache(n_pages * PAGE_SIZE, layout)
     known: list[list[int]] = []
     for prompt in prompts:
         tokens = prompt.tokens(known)
@@ -191,6 +192,22 @@ def test_what_a_place_needs(n: int, first: int) -> None:
     assert windows.is_usable(node, n, WINDOWED)
     seen[-1].window = None
     assert not windows.is_usable(node, n, WINDOWED)
+
+
+def test_sinks_are_needed_wherever_a_prompt_goes_on() -> None:
+    cache, tokens = new_cache(layout=WITH_SINKS), ids(1, 20 * PAGE)
+    remember(cache, tokens)
+    path = sorted(cache.nodes(), key=lambda node: node.end)
+    for n, pages in ((100, [0]), (500, [3, 2, 0]), (20 * PAGE, [19, 18, 0])):
+        node = path[(n - 1) // PAGE]
+        assert [one.begin // PAGE for one in windows.seen(node, n, WITH_SINKS)] == pages
+    cache.max_nbytes = (20 + 6) * PAGE_SIZE
+    cache.put(ids(2, 1), grow(empty(cache.pool), ids(2, 1)))
+    kept = blocks_of(cache, tokens)
+    assert kept[0] and kept[18:] == [True, True] and sum(kept) < 7
+    assert cache.match([*tokens, 0]).n_reused == 20 * PAGE
+    path[0].window = None
+    assert cache.n_known([*tokens, 0]) == cache.match([*tokens, 0]).n_reused == 0
 
 
 def test_memory_that_is_missing_for_a_copy_leaves_whole_pages() -> None:

@@ -52,22 +52,6 @@ def test_any_pieces_in_any_order(path: Path) -> None:
             assert data.tobytes() == whole[piece.begin : piece.end]
 
 
-def test_pieces_are_let_go_where_that_is_asked_for(
-    path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(module, "PIECE_NBYTES", 1000)
-    advised: list[tuple[int, int, int]] = []
-    monkeypatch.setattr(os, "posix_fadvise", lambda _, *advice: advised.append(advice))
-    with GGUFFile.open(path) as file:
-        wanted = [piece for info in file.tensors.values() for piece in pieces(info)]
-        assert len(list(read_ahead(wanted))) == len(wanted) and not advised
-        assert len(list(read_ahead(wanted, lets_go=True))) == len(wanted)
-        assert advised == [
-            (one.tensor.offset + one.begin, one.end - one.begin, os.POSIX_FADV_DONTNEED)
-            for one in wanted
-        ]
-
-
 def test_without_a_thread_pieces_are_read_all_the_same(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

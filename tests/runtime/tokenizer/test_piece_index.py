@@ -5,8 +5,9 @@ from __future__ import annotations
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from halfbyte.gguf.strings import Strings
 from halfbyte.tokenizer import Tokenizer
-from halfbyte.tokenizer.piece_index import JoinedPieces, PieceIndex
+from halfbyte.tokenizer.piece_index import PieceIndex
 
 # Few values, the highest byte among them, so that pieces share beginnings and repeat.
 BYTES = st.lists(st.sampled_from([0, 1, 97, 254, 255]), max_size=5).map(bytes)
@@ -23,7 +24,7 @@ def index_of(tokens: list[tuple[bytes, int]]) -> PieceIndex:
     vocabulary = [b"a"] * 101
     for piece, i in tokens:
         vocabulary[i] = piece
-    return PieceIndex(JoinedPieces.of(vocabulary), [i for _, i in tokens])
+    return PieceIndex(Strings.of(vocabulary), [i for _, i in tokens])
 
 
 def extends(pieces: list[bytes], text: bytes) -> bool:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from .computation import Computation
 from .model import Model
@@ -82,13 +83,19 @@ def _attention(m: Computation, i: int, h: F64) -> tuple[F64, F64]:
     """What heads of layer i give before their last matrix, and their weights (n_heads, T, T)."""
     c, at, n = m.config, f"blk.{i}.", m.n
     q, k, v = _latent_qkv(m, h, i) if c.latent else _qkv(m, h, i)
+    position = np.arange(n)[:, None, None]
+    if c.attention_window:
+        position = position.clip(max=c.attention_window + c.attention_sinks - 1)
     if c.temperature:
-        position = np.arange(n)[:, None, None]
         q = q * (1 + c.temperature.scale * np.log(1 + position // c.temperature.n_ctx))
     scale = c.attention_scale or c.head_dim**-0.5
-    scores = _capped(np.einsum("thd,shd->hts", m.kept(q, "q"), k) * scale, c.attn_softcap)
-    back = np.arange(n)[:, None] - np.arange(n)
-    scores = np.where((back < 0) | (back >= (c.window(i) or n)), -np.inf, scores)
+    products = np.einsum("thd,shd->hts", m.kept(q, "q"), k)
+    back, seen = np.arange(n)[:, None] - np.arange(n), c.own_window(i) or n
+    is_hidden = (back < 0) | (back >= seen)
+    if c.attention_window and not c.own_window(i):
+        _renumber_positions(m, i, h, products, is_hidden)
+    scores = _capped(products * scale, c.attn_softcap)
+    scores = np.where(is_hidden, -np.inf, scores)
     sinks = m.w.get(at + "attn_sinks.weight", np.full(len(scores), -np.inf))[:, None, None]
     top = np.maximum(scores.max(-1, keepdims=True), sinks)
     weights = np.exp(scores - top)
@@ -105,8 +112,35 @@ def _attention(m: Computation, i: int, h: F64) -> tuple[F64, F64]:
     return mixed, np.pad(weights, ((0, c.n_heads - len(weights)), (0, 0), (0, 0)))
 
 
+def _renumber_positions(
+    m: Computation, i: int, h: F64, products: F64, is_hidden: NDArray[np.bool_]
+) -> None:
+    """Products of queries and keys where a window was asked for, as the paper on it defines them
+    (arXiv:2309.17453, section 3.2): what is still seen counts as if nothing else had ever been.
+    """
+    c, n = m.config, m.n
+    n_seen = c.attention_sinks + c.attention_window
+    q, k, _ = _unrotated(m, h, i)
+    if c.temperature:
+        q = q * (1 + c.temperature.scale * np.log(1 + (n_seen - 1) // c.temperature.n_ctx))
+    q = _rotated(m, q, i, np.full(n, n_seen - 1))
+    for t in range(n_seen, n):
+        kept = np.r_[0 : c.attention_sinks, t + 1 - c.attention_window : t + 1]
+        keys = _shared(m, _rotated(m, k[kept], i, np.arange(n_seen)), i)
+        products[:, t, kept] = np.einsum("hd,shd->hs", q[t], keys)
+        is_hidden[t] = True
+        is_hidden[t, kept] = False
+
+
 def _qkv(m: Computation, h: F64, i: int) -> tuple[F64, F64, F64]:
     """Queries, keys and values of all heads, (T, n_heads, head_dim) each."""
+    q, k, v = _unrotated(m, h, i)
+    k, v = m.kept(_rotated(m, k, i), "k"), m.kept(v, "v")
+    return _rotated(m, q, i), _shared(m, k, i), _shared(m, v, i)
+
+
+def _unrotated(m: Computation, h: F64, i: int) -> tuple[F64, F64, F64]:
+    """The same as they are before they know of positions, keys and values once each."""
     c, at, d = m.config, f"blk.{i}.", m.config.head_dim
     q, k, v = (m.product(h, f"{at}attn_{name}.weight") for name in "qkv")
     if c.architecture == "olmo2":  # norms of all heads together
@@ -114,8 +148,7 @@ def _qkv(m: Computation, h: F64, i: int) -> tuple[F64, F64, F64]:
     q, k, v = (y.reshape(m.n, -1, d) for y in (q, k, v))
     if c.architecture != "olmo2":
         q, k = m.norm(q, at + "attn_q_norm"), m.norm(k, at + "attn_k_norm")
-    k, v = m.kept(_rotated(m, k, i), "k"), m.kept(v, "v")
-    return _rotated(m, q, i), _shared(m, k, i), _shared(m, v, i)
+    return q, k, v
 
 
 def _latent_qkv(m: Computation, h: F64, i: int) -> tuple[F64, F64, F64]:
@@ -144,14 +177,15 @@ def _shared(m: Computation, x: F64, i: int) -> F64:
     return x.repeat(m.config.heads_of(i) // m.config.n_kv_heads, axis=1)
 
 
-def _rotated(m: Computation, x: F64, i: int) -> F64:
+def _rotated(m: Computation, x: F64, i: int, positions: NDArray[np.int64] | None = None) -> F64:
     """Heads (T, heads, features), turned by their positions as layer i does."""
     c = m.config
     one = c.rope_of(i)
     if one is None:
         return x
     factors = m.model.weights.rope_factors if one is c.rope else {}
-    angles = np.arange(m.n)[:, None] * one.frequencies(c.head_dim, N_CTX, factors)
+    positions = np.arange(m.n) if positions is None else positions
+    angles = positions[:, None] * one.frequencies(c.head_dim, N_CTX, factors)
     turns, r = np.exp(1j * angles)[:, None] * one.attention_factor, one.n_features or c.head_dim
     turned = (x[..., 0:r:2] + 1j * x[..., 1:r:2]) * turns
     rotated = np.stack([turned.real, turned.imag], -1).reshape(*x.shape[:2], r)

@@ -1,0 +1,88 @@
+"""Chunks that may be made twice: what waits for a thread that was kept away makes its chunk again.
+
+What a stage of the pool (pool.py) is left to wait for are chunks that a thread took before it was
+kept away, for a scheduler's slice of some milliseconds. Where a chunk only reads what the stages
+before it wrote, and is made in its thread's own memory first, whoever waits makes it again, and
+the first to have made it publishes it:
+
+    claim = claim_chunk(pool, stage, n_chunks, thread)
+    while claim >= 0:
+        ... make chunk_of(claim) in this thread's memory ...
+        if is_first(pool, stage, claim):
+            ... copy it to where all see it ...
+            finish(pool, stage, n_chunks)
+        claim = claim_chunk(pool, stage, n_chunks, thread)
+
+A late thread may then read what later stages write: it gives up what it made of that.
+
+A thread writes the ticket of the chunk that it makes to a word of its own, where others find it;
+whoever swaps it for NO_CLAIM publishes. Since that costs small models some percent, a stage is done
+this way where it `is_contended`, and else by `take`. Some threads may do the one, some the other.
+"""
+
+from __future__ import annotations
+
+from halfbyte.kernels.compiler.jit import device
+from halfbyte.kernels.pool import (
+    CLAIMS,
+    CONTENDED,
+    LINE,
+    N_THREADS,
+    NO_CLAIM,
+    ONE_CHUNK,
+    SPINS_IN_STAGE,
+    STAGE_BITS,
+    STAGE_MASK,
+    TICKET,
+    count_as_contended,
+    sleep,
+)
+from halfbyte.kernels.vectors.atomics import atomic_get, atomic_put, compare_and_swap, pause
+from halfbyte.kernels.vectors.scalars import get_i64
+
+# A claim is the number of the thread that took the chunk, then the chunk.
+_CHUNK_BITS = 24
+
+
+@device
+def is_contended(pool, stage):
+    """Whether a thread was kept away from its core not long before a stage."""
+    return atomic_get(pool + CONTENDED) > stage
+
+
+@device
+def claim_chunk(pool, stage, n_chunks, thread):
+    """As `take`: a claim to the next chunk, or to one that another thread takes long for, or -1."""
+    spins = 0
+    while True:
+        ticket = atomic_get(pool + TICKET)
+        if ticket & STAGE_MASK != stage:
+            return -1
+        chunk = ticket >> STAGE_BITS
+        if chunk < n_chunks:
+            if compare_and_swap(pool + TICKET, ticket, ticket + ONE_CHUNK):
+                atomic_put(pool + CLAIMS + thread * LINE, ticket)
+                return (thread << _CHUNK_BITS) + chunk
+        elif spins < SPINS_IN_STAGE:
+            spins += 1
+            pause()
+        else:
+            for holder in range(get_i64(pool + N_THREADS)):
+                held = atomic_get(pool + CLAIMS + holder * LINE)
+                if held != NO_CLAIM and held & STAGE_MASK == stage:
+                    count_as_contended(pool, stage)
+                    return (holder << _CHUNK_BITS) + (held >> STAGE_BITS)
+            sleep(pool, stage, ticket)
+
+
+@device
+def chunk_of(claim):
+    """The chunk that a claim is to."""
+    return claim & ((1 << _CHUNK_BITS) - 1)
+
+
+@device
+def is_first(pool, stage, claim):
+    """Whether nobody else has made the chunk of a claim: then the caller publishes it, alone."""
+    ticket = (chunk_of(claim) << STAGE_BITS) + stage
+    return compare_and_swap(pool + CLAIMS + (claim >> _CHUNK_BITS) * LINE, ticket, NO_CLAIM)

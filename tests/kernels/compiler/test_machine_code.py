@@ -1,0 +1,112 @@
+"""Machine code that is put into memory here, against LLVM's linker."""
+
+from __future__ import annotations
+
+import ctypes
+import platform
+import sys
+from pathlib import Path
+
+import llvmlite.binding as llvm
+import numpy as np
+import pytest
+
+from halfbyte.kernels.compiler import llvm_linker, machine_code
+
+is_known = sys.platform == "linux" and platform.machine() == "x86_64"
+only_here = pytest.mark.skipif(not is_known, reason="ELF on x86-64; LLVM links the rest")
+
+# Constants at an alignment of their own, a function of C, and one of the module's own.
+SOURCE = """
+@table = internal constant [4 x i64] [i64 3, i64 5, i64 7, i64 9], align 64
+@behind = internal constant [2 x i64] [i64 11, i64 13], align 16
+declare ptr @memcpy(ptr, ptr, i64)
+define internal i64 @twice(i64 %x) noinline {
+    %y = mul i64 %x, 2
+    ret i64 %y
+}
+define void @entry_name(i64 %out, i64 %i) {
+    %at = getelementptr [4 x i64], ptr @table, i64 0, i64 %i
+    %x = load i64, ptr %at
+    %y = call i64 @twice(i64 %x)
+    %to = inttoptr i64 %out to ptr
+    store i64 %y, ptr %to
+    %rest = getelementptr i64, ptr %to, i64 1
+    %a = getelementptr [2 x i64], ptr @behind, i64 0, i64 0
+    %b = call ptr @memcpy(ptr %rest, ptr %a, i64 16)
+    ret void
+}
+"""
+WITH_A_VARIABLE = """
+@count = internal global i64 40
+define void @entry_name(i64 %out, i64 %i) {
+    %old = load i64, ptr @count
+    %new = add i64 %old, %i
+    store i64 %new, ptr @count
+    %to = inttoptr i64 %out to ptr
+    store i64 %new, ptr %to
+    ret void
+}
+"""
+UNKNOWN_FUNCTION = """
+declare void @no_function_of_c()
+define void @entry_name(i64 %out, i64 %i) {
+    call void @no_function_of_c()
+    ret void
+}
+"""
+
+
+def compiled(source: str) -> bytes:
+    module = llvm.parse_assembly(source)
+    return bytes(llvm_linker._machine().emit_object(module))
+
+
+def answer(address: int, i: int) -> list[int]:
+    out = np.zeros(3, np.int64)
+    ctypes.CFUNCTYPE(None, ctypes.c_int64, ctypes.c_int64)(address)(out.ctypes.data, i)
+    return [int(x) for x in out]
+
+
+@only_here
+def test_it_answers_as_what_llvm_links(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = compiled(SOURCE)
+    theirs = llvm_linker.load(made, "entry_name")
+    monkeypatch.setattr(llvm_linker, "load", None)
+    ours = machine_code.load(made, "entry_name")
+    assert [answer(ours, i) for i in range(4)] == [[2 * x, 11, 13] for x in (3, 5, 7, 9)]
+    assert [answer(ours, i) for i in range(4)] == [answer(theirs, i) for i in range(4)]
+
+
+@only_here
+def test_code_is_never_writable() -> None:
+    address = machine_code.load(compiled(SOURCE), "entry_name")
+    for line in Path("/proc/self/maps").read_text().splitlines():
+        span, allowed = line.split()[:2]
+        begin, end = (int(word, 16) for word in span.split("-"))
+        if begin <= address < end:
+            assert allowed == "r-xp"
+            return
+    raise AssertionError("not mapped")
+
+
+def test_what_is_not_known_is_left_to_llvm() -> None:
+    made = compiled(WITH_A_VARIABLE)
+    assert answer(machine_code.load(made, "entry_name"), 2)[0] == 42
+
+
+@only_here
+@pytest.mark.parametrize(
+    ("made", "entry"),
+    [
+        (b"", "entry_name"),
+        (compiled(SOURCE)[:100], "entry_name"),
+        (b"\xcf\xfa\xed\xfe" + bytes(100), "entry_name"),
+        (compiled(SOURCE), "other_name"),
+        (compiled(WITH_A_VARIABLE), "entry_name"),
+        (compiled(UNKNOWN_FUNCTION), "entry_name"),
+    ],
+)
+def test_what_is_not_known_here(made: bytes, entry: str) -> None:
+    with pytest.raises(machine_code.UnknownObjectError):
+        machine_code._load(machine_code._Object.of(made), entry)

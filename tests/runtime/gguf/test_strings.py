@@ -1,0 +1,77 @@
+"""Strings against the lists that they stand for, and as files hold them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import gguf
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from halfbyte.gguf import metadata
+from halfbyte.gguf.file import GGUFFile
+from halfbyte.gguf.strings import Strings
+
+# Empty ones, those with bytes 0 and those of more than 255 bytes have no short length before them.
+PLAIN = st.binary(min_size=1, max_size=9).map(lambda s: s.replace(b"\0", b"a"))
+ANY = st.one_of(PLAIN, st.just(b""), st.just(b"a\0\0\0\0\0\0\0b"), st.just(b"long" * 80))
+LISTS = st.one_of(st.lists(PLAIN, max_size=40), st.lists(ANY, max_size=40))
+
+
+@given(LISTS, st.integers(0, 40))
+def test_a_list_of_them(strings: list[bytes], at: int) -> None:
+    ours = Strings.of(strings)
+    assert ours == strings and list(ours) == strings and len(ours) == len(strings)
+    assert ours[1:at] == strings[1:at]
+    assert ours.beginning_with(b"a").tolist() == [
+        i for i, string in enumerate(strings) if string[:1] == b"a"
+    ]
+    wanted = {string: strings.index(string) for string in strings} | {b"absent" * 9: None}
+    for _ in range(3):  # so often that a table is made
+        assert {string: ours.find(string) for string in wanted} == wanted
+    assert all((string in ours) == (string in strings) for string in (*strings, b"q", b""))
+    if at < len(strings):
+        assert ours[at] == strings[at]
+        others = ours.but({at: b"other"})
+        assert others == [*strings[:at], b"other", *strings[at + 1 :]]
+
+
+@settings(max_examples=60, deadline=None)
+@given(LISTS, LISTS, st.sampled_from([1, 16, 1 << 20]))
+def test_files_give_what_was_written(
+    tmp_path_factory: pytest.TempPathFactory, first: list[bytes], second: list[bytes], window: int
+) -> None:
+    path = tmp_path_factory.mktemp("strings") / "strings.gguf"
+    writer = gguf.GGUFWriter(path, "llama")
+    for name, strings in (("a", first), ("b", second)):
+        if strings:  # the package writes no empty arrays
+            writer.add_array(name, strings)
+    writer.add_string("end", "of it")
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(metadata, "_FIRST_NBYTES", window)
+        with GGUFFile.open(path) as file:
+            for name, strings in (("a", first), ("b", second)):
+                assert not strings or file.metadata.get_strings(name) == strings
+            assert file.metadata.get_str("end") == "of it"
+
+
+def test_short_strings_are_found_without_looking_at_each(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "strings.gguf"
+    writer = gguf.GGUFWriter(path, "llama")
+    strings = [b"x" * (1 + i % 255) for i in range(1000)]
+    writer.add_array("a", strings)
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    monkeypatch.setattr(metadata, "_each_string", None)
+    monkeypatch.setattr(metadata, "_FIRST_NBYTES", 1 << 10)
+    with GGUFFile.open(path) as file:
+        assert file.metadata.get_strings("a") == strings
