@@ -41,7 +41,7 @@ from halfbyte.kernels.vectors.vector_math import exp_below_0
 
 PAGE_STATES, MERGED_STATES = 2 * PLANE, 4 * PLANE  # bytes: of a page, of what was merged
 NO_WINDOW = 1 << 30  # a window beyond any context, in 32 bits: lanes are compared in these
-_SINGLE = 4  # a lone row needs so many independent sums
+_SINGLE = 4  # a lone row needs so many independent sums at least
 
 
 def scratch_floats(value_dim: int) -> int:
@@ -177,7 +177,8 @@ def tile(kv_type: str, dv: int) -> tuple[int, int, int, int, int]:
     isa, n_sums = target.current(), 2 if KV_TYPES[kv_type] == 4 else 1
     vectors, rows, fewer = isa.codes_tile if is_coded(kv_type) else isa.attention_tile
     n = dv // 16 // n_sums
-    return vectors, _vectors(n, vectors // n_sums), _vectors(n, _SINGLE // n_sums), rows, fewer
+    lone = max(_SINGLE, 2 * vectors)  # a whole row of values at once is read from front to back
+    return vectors, _vectors(n, vectors // n_sums), _vectors(n, lone // n_sums), rows, fewer
 
 
 def suffix(cap: float, latent: int) -> str:
