@@ -17,10 +17,10 @@ pool of one is the same program.
 
 What is left to wait for are chunks that a thread took before it was kept away: claims.py.
 
-The state is one word, `ticket`: the stage's number (counted up over all jobs, never reused) in the
-low bits and the next chunk in the high ones, so that a late thread can never take a chunk of
-another stage. Waiting threads spin for a while, then sleep on `ticket`. Between jobs the workers
-spin a little longer, then wait in Python, where an idle pool costs nothing.
+The state is one word, `ticket`: the stage's number (counted up over all jobs, for weeks before one
+comes again) in the low bits and the next chunk in the high ones, so that a late thread can never
+take a chunk of another stage. Waiting threads spin for a while, then sleep on `ticket`. Between
+jobs the workers spin a little longer, then wait in Python, where an idle pool costs nothing.
 
 A late thread may look at a job's arguments when the job is long over. They stand in the pool's own
 memory, which lives as long as its workers.
@@ -65,7 +65,6 @@ NO_CLAIM = -1
 STAGE_BITS = 40
 STAGE_MASK = (1 << STAGE_BITS) - 1
 ONE_CHUNK = 1 << STAGE_BITS
-MAX_CHUNKS = (1 << 23) - 1
 _MAX_ITEM_CHUNKS = 1024
 
 # About 60 us within a job (a stage lasts 1 to 100 us) and 200 us between two tokens.
@@ -206,7 +205,11 @@ def run_job(pool, function, args, n_args):
     One call into compiled code, since an interrupt may come between any two lines of Python, and a
     job that is open while its caller has left reads what is gone.
     """
-    first = atomic_get(pool + TICKET)
+    first = atomic_get(pool + TICKET) + 1  # by which a job of no stages differs from the next too
+    if first > STAGE_MASK >> 1:
+        first = 0
+        atomic_put(pool + CONTENDED, 0)
+    atomic_put(pool + TICKET, first)
     atomic_put(pool + FUNCTION, function)
     for i in range(n_args):
         atomic_put(pool + ARGS + 8 * i, get_i64(8 * i + args))

@@ -27,8 +27,6 @@ _WRITE, _ALLOC = 1, 2
 _ABSOLUTE = 1  # R_X86_64_64
 _EH_FRAME = ".eh_frame"  # for exceptions, of which kernels have none
 
-_kept: list[object] = []  # code lives as long as the process: threads may be in it
-
 
 class UnknownObjectError(Exception):
     """An object file has something that is not known here."""
@@ -117,7 +115,8 @@ def _load(made: _Object, entry: str) -> int:
         if section.kind == _RELA and section.info in places:
             _fill_in(made, section, memory, base, places)
     _make_executable(base, len(memory))
-    _kept.append(memory)
+    # Threads may be in it until the process has ended: longer than any module lives.
+    ctypes.pythonapi.Py_IncRef(ctypes.py_object(memory))
     return base + places[entries[0][0]] + entries[0][1]
 
 

@@ -101,7 +101,7 @@ class Engine(ProcessBound):
         self._build_args()
         self._owns_pool, self._guests = owns_pool, weakref.WeakSet[Engine]()
         # What a late worker may still be reading, or writing in memory of its own.
-        self._memory: list[object] = [self.program, weights, self._buffers]
+        self._memory: list[object] = [self.program, weights, self._buffers, self._out_rows]
         self._guest_memory: list[list[object]] = []  # of those that are gone too
         if owns_pool:  # a model that is dropped, not closed
             weakref.finalize(self, pool.stop, self._memory, self._guest_memory)
@@ -235,9 +235,10 @@ class Engine(ProcessBound):
         # An interrupted close is finished by the next one.
         self._closed = True
         (self.pool.close if self._owns_pool else self.pool.wait_for_late_workers)()
-        self._memory.clear()
         for guest in list(self._guests):
             guest.close()
+        for memory in (self._memory, *self._guest_memory):
+            memory.clear()
         for name in ("weights", "program", "_adapted", "_buffers"):
             self.__dict__.pop(name, None)
 

@@ -57,6 +57,7 @@ class Program:
 
     def __init__(self, stages: Iterable[tuple[Stage, Words]], tables: list[Words]) -> None:
         self.stages, self._tables = list(stages), tables
+        self._kept: list[Program] = []
         self._records = np.concatenate([records for _, records in self.stages])
         tables.append(self._records)  # late workers may still look at those of a part
 
@@ -105,9 +106,8 @@ class Program:
         return self.part(self.stages[:n])
 
     def keep(self, other: Program) -> None:
-        """Have another one's records live as long as this one's."""
-        self._tables.append(other._records)
-        self._tables.extend(other._tables)
+        """Have another one live as long as this one, and what parts it will have."""
+        self._kept.append(other)
 
     @property
     def words(self) -> dict[str, int]:

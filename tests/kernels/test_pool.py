@@ -10,13 +10,24 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from types import FrameType
 
 import numpy as np
 import pytest
 
 from halfbyte.kernels.compiler.jit import Kernel
-from halfbyte.kernels.pool import JOB, Pool, finish, is_current, item_job, share, take
+from halfbyte.kernels.pool import (
+    JOB,
+    STAGE_MASK,
+    TICKET,
+    Pool,
+    finish,
+    is_current,
+    item_job,
+    share,
+    take,
+)
 from halfbyte.kernels.vectors.atomics import atomic_add, atomic_get, pause
 from halfbyte.kernels.vectors.scalars import get_i64
 from halfbyte.kernels.vectors.words import words
@@ -286,6 +297,53 @@ def test_an_interrupt_at_any_line_leaves_no_job_open(as_kernel: AsKernel) -> Non
             if lines < n:
                 break
     assert 2 < n < 19
+
+
+def test_jobs_have_numbers_of_their_own(as_kernel: AsKernel) -> None:
+    """Also those of no stages: a late thread must not take the next job's arguments for theirs."""
+    seen = set()
+    with _pool(2) as pool:
+        for n_stages in (0, 0, 3, 0, 1, 0):
+            _run_logged(pool, as_kernel(log_stages), n_stages, 0)
+            seen.add(int(pool._state[JOB // 8]))
+    assert len(seen) == 6
+
+
+def test_numbers_of_stages_begin_anew_in_time(as_kernel: AsKernel) -> None:
+    job = as_kernel(log_stages)
+    with _pool(2) as pool:
+        pool._state[TICKET // 8] = (STAGE_MASK >> 1) - 3
+        for _ in range(4):
+            _within(60, lambda: _run_logged(pool, job, 20, 3))
+        assert 0 < pool._state[TICKET // 8] < 100
+
+
+IN_A_KERNEL = """
+import sys, threading, time
+from pathlib import Path
+import numpy as np
+from halfbyte.kernels.compiler import jit
+from halfbyte.kernels.vectors.atomics import atomic_put, pause
+
+jit.set_cache_root(Path(sys.argv[1]))
+is_in = np.zeros(1, np.int64)
+
+def stay(is_in):
+    atomic_put(is_in, 1)
+    for _ in range(1 << 34):
+        pause()
+
+call = jit.Kernel(stay, "test_stay").call
+threading.Thread(target=call, args=(is_in.ctypes.data,), daemon=True).start()
+while not is_in[0]:
+    time.sleep(1e-3)
+"""
+
+
+def test_a_process_may_end_while_a_thread_is_in_a_kernel(
+    run_python: Callable[..., str], kernel_cache: Path
+) -> None:
+    run_python(IN_A_KERNEL, kernel_cache)
 
 
 def test_close_ends_the_threads(as_kernel: AsKernel) -> None:

@@ -15,7 +15,7 @@ from halfbyte.engine.engine import Engine, Span
 from halfbyte.engine.factor_places import factor_places
 from halfbyte.families.registry import family_of
 from halfbyte.families.tensors import OUTPUT
-from halfbyte.kernels.pool import Pool
+from halfbyte.kernels.pool import CONTENDED, STAGE_MASK, Pool
 from halfbyte.lora.adapter import Adapter, Factors
 from halfbyte.lora.matrices import matrices_of
 
@@ -83,8 +83,10 @@ def test_close_to_float64_and_the_same_in_any_company(
     plain = forward(engine, tokens, [N_TOKENS], ())
     error = np.abs(whole - exact).max() / np.abs(exact).max()
     assert error < TOLERANCE[name] < np.abs(plain - exact).max() / np.abs(exact).max()
-    in_pieces = forward(engine, tokens, [3, 90, 1, 1, 1, 1, 53], through)
-    assert (in_pieces == whole).all()
+    for contended in (0, STAGE_MASK):  # as if threads were kept away, or not
+        engine.pool._state[CONTENDED // 8] = contended
+        in_pieces = forward(engine, tokens, [3, 90, 1, 1, 1, 1, 53], through)
+        assert (in_pieces == whole).all()
     # Beside rows without, with another and with two adapters.
     other = Applied(packed(model, adapter_of(model, 3, 8)), -1.0)
     ways: list[Sequence[Applied]] = [(), through, [other], [*through, other], ()]

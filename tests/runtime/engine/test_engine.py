@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ctypes
 import dataclasses
+import itertools
 import os
 import subprocess
 import sys
@@ -170,8 +171,10 @@ def test_token_by_token_on_a_contended_machine(
 
     def change() -> None:
         """In the middle of stages too, in which threads then differ."""
-        while not is_over.is_set():
-            contended.value = STAGE_MASK - contended.value
+        for value in itertools.cycle((0, STAGE_MASK)):
+            contended.value = value
+            if is_over.is_set():
+                return
 
     contended.value, changing = STAGE_MASK, threading.Thread(target=change)
     try:
@@ -182,27 +185,6 @@ def test_token_by_token_on_a_contended_machine(
         is_over.set()
         if changing.ident is not None:
             changing.join()
-        contended.value = 0
-
-
-def test_threads_that_disagree_on_contention(
-    engine: Engine, tokens: list[int], expected: np.ndarray
-) -> None:
-    """Some may make a stage's chunks the one way, some the other: both deal them alike."""
-    contended = ctypes.c_int64.from_address(engine.pool.address + CONTENDED)
-    is_over = threading.Event()
-
-    def change_minds() -> None:
-        while not is_over.is_set():
-            contended.value = STAGE_MASK - contended.value
-
-    thread = threading.Thread(target=change_minds)
-    thread.start()
-    try:
-        assert (small.run(engine, tokens, [110] + [1] * 40) == expected).all()
-    finally:
-        is_over.set()
-        thread.join()
         contended.value = 0
 
 
