@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Callable, Iterator
-from inspect import getdoc, ismodule
+from inspect import getdoc
 from pathlib import Path
 from types import ModuleType
 from typing import TypeVar
@@ -95,7 +96,8 @@ def _kinds(family: Family) -> list[str]:
 
 
 def _module_of(family: Family) -> ModuleType:
-    return next(m for m in vars(registry).values() if ismodule(m) and m.FAMILY is family)
+    modules = (sys.modules[f"{registry.__package__}.{name}"] for name in registry.MODULES)
+    return next(module for module in modules if module.FAMILY is family)
 
 
 def _about(doc: str) -> tuple[str, str]:

@@ -194,6 +194,34 @@ def test_experts_and_hybrids_say_what_was_missed(
     ]
 
 
+def test_depths_say_what_was_missed(
+    load: Callable[[str], Any],
+    common: dict[str, Any],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    report = load("report_depths")
+    monkeypatch.setattr(sys.modules["report_speed"], "HERE", tmp_path)
+    assert report.section() == "Nothing measured yet: `benchmarks/depths.py`.\n"
+    common["machine"] |= {"load_1min_at_start": 0.1}
+    cells = {
+        "tg f16": {"tokens_per_s": 30.0, "over llama.cpp": 3.6},
+        "pp f16": {"tokens_per_s": 90.0, "over llama.cpp": 3.9},
+        "tg int8": {"tokens_per_s": 36.0, "over f16": 1.2, "over llama.cpp": 4.0},
+        "pp int8": {"tokens_per_s": 130.0, "over f16": 1.5, "over llama.cpp": 5.1},
+        "tg llama.cpp": {"tokens_per_s": 9.0, "over f16": 0.3},
+        "pp llama.cpp": {"tokens_per_s": 23.0, "over f16": 0.25},
+    }
+    line = common | {"model": {"file": "1b-q4_0.gguf"}, "depth": 8192, "cells": cells}
+    _write(tmp_path, "depths", line | {"cells": {}}, line)
+    where = "1.1B shape, Q4_0, 8192"
+    assert report.section().splitlines()[2:5] == [
+        f"| {where} | f16 | 30.0 |  | 3.60 | 90.0 |  | **3.90, missed** |",
+        f"| {where} | int8 | 36.0 | **1.20, missed** | 4.00 | 130.0 | 1.50 | 5.10 |",
+        f"| {where} | llama.cpp | 9.0 |  |  | 23.0 |  |  |",
+    ]
+
+
 def test_answers_and_constraints_say_what_was_missed(
     load: Callable[[str], Any],
     common: dict[str, Any],

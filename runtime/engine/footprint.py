@@ -18,9 +18,9 @@ from halfbyte.lazy_dataclass import dataclass
 
 log = logging.getLogger(__name__)
 
-# Measured: Python 3.11 with NumPy, the kernels of a model and LLVM, which loads them (x86-64,
-# Linux); a token and a merge as texts, and in the tables that encode.
-RUNTIME_NBYTES = 101_000_000
+# Measured: Python 3.11 with NumPy and the kernels of a model (x86-64, Linux; 50 MB more where LLVM
+# loads them); a token and a merge as texts, and in the tables that encode.
+RUNTIME_NBYTES = 52_000_000
 _TOKEN_NBYTES, _MERGE_NBYTES = 500, 300
 _LISTS = (("tokenizer.ggml.tokens", _TOKEN_NBYTES), ("tokenizer.ggml.merges", _MERGE_NBYTES))
 

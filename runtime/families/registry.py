@@ -56,7 +56,7 @@ if TYPE_CHECKING:  # what is imported by its name
         starcoder2,
     )
 
-_MODULES = (
+MODULES = (
     "llama", "qwen2", "qwen2moe", "qwen3", "qwen3moe", "qwen3next", "qwen35", "qwen35moe",
     "mellum", "laguna", "phi3", "smollm3", "mistral3", "starcoder2", "gemma", "granite",
     "granitemoe", "olmo2", "exaone4", "cohere2", "seed_oss", "ernie4_5", "ernie4_5moe", "gemma2",
@@ -70,7 +70,7 @@ class _Families(Mapping[str, Family]):
     """By GGUF's name."""
 
     def __init__(self) -> None:
-        self._modules = {_NAMED_OTHERWISE.get(name, name): name for name in _MODULES}
+        self._modules = {_NAMED_OTHERWISE.get(name, name): name for name in MODULES}
         self._found = dict[str, Family]()
 
     def __getitem__(self, architecture: str) -> Family:

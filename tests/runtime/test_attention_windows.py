@@ -25,7 +25,8 @@ from halfbyte.errors import CacheFileError, ContextLengthError, RequestError
 from halfbyte.families.config import MAX_CTX, ModelConfig
 from halfbyte.generation.speculation import credit, planned
 from halfbyte.kernels.layouts.kv_pages import KVLayout, WindowedLayout
-from tests.runtime.test_recurrent_models import ASKED, BENCHMARKS, TEXT, chat, told
+from tests.runtime.asked_models import ASKED, TEXT, chat, told
+from tests.runtime.test_recurrent_models import BENCHMARKS
 
 PATH = Path(halfbyte.__file__).parent / "data" / "infill-10m.gguf"
 N_TRAINED = 512

@@ -21,7 +21,7 @@ MESSAGES = [{"role": "user", "content": "x"}]
         ("num_ctx", "it is ctx here"),
         ("n_gpu_layers", "computes on the CPU"),
         ("thread", "did you mean threads?"),
-        ("quux", "known are threads, ctx, kv_type, arithmetic, type"),
+        ("quux", "known are threads, ctx, kv_type, arithmetic, attention_window"),
     ],
 )
 def test_load_says_what_is_meant(name: str, hint: str) -> None:

@@ -143,7 +143,7 @@ def test_no_other_roundings_than_stated(
     rounded = small.reference_logits(model, tokens, rounds=True)
     error = np.abs(expected - rounded).max(1) / np.sqrt((rounded**2).mean())
     assert error[0] < 5e-6
-    # Weights of values that are codes are whole numbers up to 16383, too many to round alike.
+    # Weights of values that are codes are whole numbers, too many to round alike.
     close = 2e-3 if is_coded(model.shape.kv_type) else 1e-5
     assert (error < close).mean() > (0.99 if TOLERANCE[name] < 1e-5 else 0.2)
 

@@ -7,7 +7,7 @@ import numpy as np
 from halfbyte.families.config import ModelConfig
 
 from .model import Model
-from .rounding import F64, as_bf16, as_int8, kept_as
+from .rounding import F64, as_bf16, as_int8, as_whole, kept_as
 
 
 class Computation:
@@ -49,6 +49,12 @@ class Computation:
     def kept(self, x: F64, what: str) -> F64:
         """Queries, keys or values (`what`: q, k, v) as attention has them."""
         return kept_as(x, what, self.model.shape.kv_type) if self.rounds else x
+
+    def weighed(self, weights: F64, v: F64) -> F64:
+        """Heads' weighted sums of values, (T, H, d)."""
+        if self.rounds and self.model.shape.kv_type == "int4":
+            weights = as_whole(weights, v)
+        return np.einsum("hts,shd->thd", weights, v)
 
     def activated(self, x: F64) -> F64:
         """The family's activation."""

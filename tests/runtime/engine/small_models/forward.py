@@ -100,7 +100,7 @@ def _attention(m: Computation, i: int, h: F64) -> tuple[F64, F64]:
     top = np.maximum(scores.max(-1, keepdims=True), sinks)
     weights = np.exp(scores - top)
     weights /= weights.sum(-1, keepdims=True) + np.exp(sinks - top)
-    mixed = np.einsum("hts,shd->thd", weights, v)
+    mixed = m.weighed(weights, v)
     if c.latent:
         mixed = _by_heads(m, mixed, at + "attn_v_b.weight")
     mixed = mixed.reshape(n, -1)

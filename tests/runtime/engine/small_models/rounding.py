@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from halfbyte.kernels.layouts.kv_pages import PAGE
+
 F64 = NDArray[np.float64]
 
 
@@ -28,12 +30,7 @@ def kept_as(x: F64, what: str, kv_type: str) -> F64:
     if kv_type in ("f16", "f32"):
         return x
     bits = {"k": 6, "v": 4}.get(what, 8) if kv_type == "int4" else 8
-    d = x.shape[-1]
-    h = np.ones((1, 1))
-    while d % (2 * len(h)) == 0:
-        h = np.kron(h, [[1, 1], [1, -1]])
-    blocks = x.reshape(*x.shape[:-1], -1, len(h)) @ h / np.sqrt(len(h))
-    turned = blocks.reshape(x.shape)
+    turned = _turned(x)
     steps = 127 if bits == 8 else 2**bits - 1
     scale = np.abs(turned).max(-1, keepdims=True) / steps
     if what != "q":
@@ -43,4 +40,30 @@ def kept_as(x: F64, what: str, kv_type: str) -> F64:
     else:
         codes = np.clip(np.rint(turned / scale / 2 + steps / 2), 0, steps)
         turned = (2 * codes - steps) * scale
-    return (turned.reshape(blocks.shape) @ h / np.sqrt(len(h))).reshape(x.shape)
+    return _turned(turned)
+
+
+def as_whole(weights: F64, v: F64) -> F64:
+    """Weights (H, T, S) of 4-bit values (S, H, d): whole numbers, once the values' scales are in
+    them, of which a lane of 16 hands on what rounding takes, within a page (docs/numerics.md).
+    """
+    scale = np.abs(_turned(v)).max(-1).T[:, None]  # times 15, as all are
+    scaled, whole = weights * scale, np.empty_like(weights)
+    for begin in range(0, weights.shape[-1], PAGE):
+        page = scaled[..., begin : begin + PAGE]
+        step = np.maximum(page.max(-1, keepdims=True), 1e-300) / 253
+        lost = np.zeros((*page.shape[:-1], 16))
+        for at in range(0, page.shape[-1], 16):
+            n = page[..., at : at + 16].shape[-1]
+            wanted = page[..., at : at + 16] / step + lost[..., :n]
+            lost[..., :n] = wanted - np.rint(wanted)
+            whole[..., begin + at : begin + at + n] = np.rint(wanted) * step
+    return whole / scale
+
+
+def _turned(x: F64) -> F64:
+    """Rows of a head turned by Hadamard matrices, as large as fit, which turn them back too."""
+    h = np.ones((1, 1))
+    while x.shape[-1] % (2 * len(h)) == 0:
+        h = np.kron(h, [[1, 1], [1, -1]])
+    return (x.reshape(*x.shape[:-1], -1, len(h)) @ h / np.sqrt(len(h))).reshape(x.shape)

@@ -180,18 +180,26 @@ def test_only_a_half_of_the_memory_is_taken(small: Any, engine: Any) -> None:
     assert guest.pages.max_nbytes == 2 * page
 
 
-def test_of_an_engine_that_is_gone_only_its_program_is_kept(small: Any) -> None:
+@pytest.mark.parametrize("is_closed", [True, False])
+def test_what_late_workers_may_read_is_kept_of_an_engine_that_is_gone(
+    small: Any, is_closed: bool
+) -> None:
+    """Closing waits for them; what is dropped stays until the pool ends."""
     with closing(Pool(2)) as pool:
         engine = small.engine(pool)
     guest = engine.beside(small.config, small.weights, "f32", 400)
     answer = greedy(guest, [1, 2, 3], 4)
     gone, program = weakref.ref(guest), weakref.ref(guest.program)
-    guest.close()
+    if is_closed:
+        guest.close()
     del guest
     gc.collect()
-    assert gone() is None and program() is not None
+    assert gone() is None and (program() is None) == is_closed
     assert greedy(engine, [1, 2, 3], 4) == answer
     engine.close()
+    del engine
+    gc.collect()
+    assert program() is None
 
 
 def test_two_engines_share_threads_and_end_together(small: Any) -> None:
