@@ -5,7 +5,7 @@
     HALFBYTE_ISA       instruction set to compile for, such as avx2 or generic
 
 An empty value counts as unset; any other value that cannot be used is a SettingError that names
-the variable. Nothing is read at import, and nothing is ever written to the environment.
+the variable. Nothing is read at import, and nothing is written to the environment here.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def cache_dir() -> Path:
         path = Path(value).expanduser().absolute()
     except RuntimeError as error:
         raise SettingError(CACHE_VARIABLE, expected="a folder", got=value) from error
-    if path.exists() and not path.is_dir():
+    if os.path.exists(path) and not os.path.isdir(path):  # pathlib's raise where one may not look
         raise SettingError(CACHE_VARIABLE, expected="a folder, not a file", got=value)
     return path
 

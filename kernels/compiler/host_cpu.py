@@ -1,7 +1,9 @@
 """What LLVM calls this CPU and says that it has, remembered in the kernels' folder.
 
 LLVM's library takes longer to load than a model's kernels, and a process whose kernels are all
-there needs nothing else of it. The answer is kept under what the system says of the CPU.
+there needs nothing else of it. The answer is kept under what the system says of the CPU, and holds
+until the system starts again: a system names only features that it knows, so that a folder that two
+machines share, or one whose virtual CPU was changed, could promise instructions that are not there.
 """
 
 from __future__ import annotations
@@ -19,7 +21,7 @@ from halfbyte.kernels.compiler.private_files import NotPrivateError, open_privat
 
 log = logging.getLogger(__name__)
 
-_CPUINFO = "/proc/cpuinfo"
+_CPUINFO, _BOOT = "/proc/cpuinfo", "/proc/sys/kernel/random/boot_id"
 _MAX_NBYTES = 1 << 16
 # What tells one x86 CPU from another, and what of it the system lets programs use.
 _TELLING = ("vendor_id", "cpu family", "model", "model name", "stepping", "flags")
@@ -38,11 +40,12 @@ def name_and_features() -> tuple[str, str]:
     told = _told()
     if _root is None or told is None:
         return _asked()
-    path = _root / f"cpu-{hashlib.sha256(told.encode()).hexdigest()[:16]}.json"
-    known = _recalled(path, told)
+    cpu, boot = told
+    path = _root / f"cpu-{hashlib.sha256(cpu.encode()).hexdigest()[:16]}.json"
+    known = _recalled(path, f"{cpu}\n{boot}")
     if known is None:
         known = _asked()
-        _keep(path, told, known)
+        _keep(path, f"{cpu}\n{boot}", known)
     return known
 
 
@@ -59,20 +62,25 @@ def _asked() -> tuple[str, str]:
     return str(llvm.get_host_cpu_name()), str(llvm.get_host_cpu_features().flatten())
 
 
-def _told() -> str | None:
-    """What the system says of the first CPU, with LLVM's version; None where it says too little."""
+def _told() -> tuple[str, str] | None:
+    """What the system says of the first CPU, with LLVM's version, and which start of it this is.
+
+    None where it says too little.
+    """
     if not sys.platform.startswith("linux"):
         return None
     try:
         with open(_CPUINFO, "rb") as file:
             text = file.read(_MAX_NBYTES).decode(errors="replace")
+        with open(_BOOT, "rb") as file:
+            boot = file.read(_MAX_NBYTES).decode(errors="replace").strip()
     except OSError:
         return None
     lines = [line.partition(":") for line in text.partition("\n\n")[0].splitlines()]
     found = {name.strip(): value.strip() for name, _, value in lines}
-    if not all(found.get(name) for name in _TELLING):
+    if not boot or not all(found.get(name) for name in _TELLING):
         return None
-    return "\n".join([*(found[name] for name in _TELLING), version_of("llvmlite")])
+    return "\n".join([*(found[name] for name in _TELLING), version_of("llvmlite")]), boot
 
 
 def _recalled(path: Path, told: str) -> tuple[str, str] | None:
@@ -83,7 +91,7 @@ def _recalled(path: Path, told: str) -> tuple[str, str] | None:
             return str(known["name"]), str(known["features"])
     except FileNotFoundError:
         return None
-    except (OSError, NotPrivateError, ValueError, TypeError, KeyError) as error:
+    except (OSError, NotPrivateError, ValueError, TypeError, KeyError, RecursionError) as error:
         log.info("%s: what is known of the CPU cannot be used (%s)", path, error)
     return None
 

@@ -22,7 +22,7 @@ _HEADER, _SECTION = struct.Struct("<16sHHIQQQIHHHHHH"), struct.Struct("<IIQQQQII
 _SYMBOL, _RELOCATION = struct.Struct("<IBBHQQ"), struct.Struct("<QQq")
 _IDENT = b"\x7fELF\2\1\1"  # 64 bits, little-endian
 _RELOCATABLE, _X86_64 = 1, 62
-_PROGBITS, _SYMTAB, _RELA, _UNWIND = 1, 2, 4, 0x70000001
+_PROGBITS, _SYMTAB, _RELA, _REL = 1, 2, 4, 9
 _WRITE, _ALLOC = 1, 2
 _ABSOLUTE = 1  # R_X86_64_64
 _EH_FRAME = ".eh_frame"  # for exceptions, of which kernels have none
@@ -84,7 +84,7 @@ class _Object:
             texts = sections[table.link].begin
             parts = _SYMBOL.iter_unpack(data[table.begin : table.begin + table.nbytes])
             symbols = [(_text(data, texts + name), at, value) for name, _, _, at, value, _ in parts]
-        except (struct.error, ValueError, IndexError, StopIteration) as error:
+        except (struct.error, ValueError, IndexError, OverflowError, StopIteration) as error:
             raise UnknownObjectError from error
         return cls(data, sections, symbols)
 
@@ -101,7 +101,10 @@ def _load(made: _Object, entry: str) -> int:
             continue
         if section.kind != _PROGBITS or section.flags & _WRITE:
             raise UnknownObjectError
-        places[i] = end = -(-end // section.alignment) * section.alignment
+        alignment = max(section.alignment, 1)  # 0 says the same
+        if alignment > mmap.PAGESIZE:  # to more of which no memory is aligned
+            raise UnknownObjectError
+        places[i] = end = -(-end // alignment) * alignment
         end += section.nbytes
     entries = [(at, value) for name, at, value in made.symbols if name == entry and at in places]
     if len(entries) != 1:
@@ -112,10 +115,11 @@ def _load(made: _Object, entry: str) -> int:
         begin, nbytes = made.sections[i].begin, made.sections[i].nbytes
         memory[at : at + nbytes] = made.data[begin : begin + nbytes]
     for section in made.sections:
-        if section.kind == _RELA and section.info in places:
+        if section.kind in (_REL, _RELA) and section.info in places:
             _fill_in(made, section, memory, base, places)
     _make_executable(base, len(memory))
-    # Threads may be in it until the process has ended: longer than any module lives.
+    # Code lives as long as the process, also while Python clears its modules away at the end:
+    # threads may be in it, which nobody stops then.
     ctypes.pythonapi.Py_IncRef(ctypes.py_object(memory))
     return base + places[entries[0][0]] + entries[0][1]
 
@@ -124,6 +128,8 @@ def _fill_in(
     made: _Object, table: _Section, memory: mmap.mmap, base: int, places: dict[int, int]
 ) -> None:
     """Write the addresses that a section asks for."""
+    if table.kind != _RELA:  # addends lie where the addresses will
+        raise UnknownObjectError
     first = places[table.info]
     parts = made.data[table.begin : table.begin + table.nbytes]
     for at, info, addend in _RELOCATION.iter_unpack(parts):

@@ -156,7 +156,7 @@ def _read_strings(cursor: Cursor, n: int, key: str) -> Strings:
     begin = cursor.at
     starts = _short_strings(cursor, n)
     if starts is None:
-        starts = np.array(list(_each_string(cursor, n, key)), np.int64)
+        starts = np.fromiter(_each_string(cursor, n, key), np.int64)
     data = cursor.data[begin : cursor.at]
     lengths = np.append(starts[1:] - 8, cursor.at) - starts
     return Strings(data, starts - begin, lengths)

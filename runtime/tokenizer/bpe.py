@@ -142,7 +142,10 @@ class ByteLevelBackend:
             return self._plain
         spelled = text.encode().decode("latin-1").translate(_FROM_LATIN_1)
         pieces, merges = needed_for(spelled.encode(), self._pieces, self._merges)
-        return self._build(self._bpe(sorted({*pieces, *self._shown}), merges), self._shown)
+        raw = text.encode()
+        here = [piece for i in self._shown if (piece := self._pieces[i]) in raw]
+        firsts = [i for i in map(self._pieces.find, here) if i is not None]  # of equal ones
+        return self._build(self._bpe(sorted({*pieces, *self._shown, *firsts}), merges), self._shown)
 
     @cached_property
     def _model(self) -> Any:

@@ -8,27 +8,32 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import os
 from pathlib import Path
 
 from halfbyte import settings
+from halfbyte.errors import SettingError
 from halfbyte.gguf.strings import Strings
 
 log = logging.getLogger(__name__)
 
 
 def is_sound(pieces: Strings, merges: Strings) -> bool:
-    """Whether they were found to be."""
-    return _mark(pieces, merges).exists()
+    """Whether they were found to be; not where there is no cache that can be read."""
+    try:
+        return os.path.exists(_mark(pieces, merges))
+    except SettingError:  # who needs a cache says so; a vocabulary does not
+        return False
 
 
 def now_sound(pieces: Strings, merges: Strings) -> None:
     """Remember that they are."""
-    mark = _mark(pieces, merges)
     try:
+        mark = _mark(pieces, merges)
         mark.parent.mkdir(parents=True, exist_ok=True)
         mark.touch()
-    except OSError as error:
-        log.info("%s: a vocabulary is not remembered: %s", mark.parent, str(error))
+    except (OSError, SettingError) as error:
+        log.info("a vocabulary is not remembered: %s", str(error))
 
 
 def _mark(pieces: Strings, merges: Strings) -> Path:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from collections.abc import Callable
@@ -115,3 +116,16 @@ def test_a_process_ends_with_its_input() -> None:
     command = [sys.executable, "-c", f"from {compile_server.__name__} import serve; serve()"]
     ended = subprocess.run(command, input='["generic", ".", ""]\n', capture_output=True, text=True)
     assert (ended.returncode, ended.stdout) == (0, "")
+
+
+def test_a_process_whose_asker_was_ended_says_nothing(tmp_path: Path) -> None:
+    folder = jit.set_cache_root(tmp_path / "cache")
+    command = [sys.executable, "-c", f"from {compile_server.__name__} import serve; serve()"]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, text=True) as process:
+        assert process.stdin is not None and process.stdout is not None
+        process.stdout.close()
+        asked = "".join(json.dumps(item) + "\n" for item in (words(folder), MAKERS[1]))
+        _, said = process.communicate(asked)
+    assert (process.returncode, said) == (0, "")
+    assert {p.stem for p in folder.iterdir()} == {_forbid.name}

@@ -29,8 +29,11 @@ class Host:
 
     def __init__(self, folder: Path, patch: pytest.MonkeyPatch) -> None:
         self.n_asked, self.answer = 0, ("znver4", "+avx2,-amx")
-        self.root, self._cpuinfo, self._patch = folder / "kernels", folder / "cpuinfo", patch
+        self.root, self.boot = folder / "kernels", folder / "boot"
+        self._cpuinfo, self._patch = folder / "cpuinfo", patch
         patch.setattr(host_cpu, "_CPUINFO", str(self._cpuinfo))
+        patch.setattr(host_cpu, "_BOOT", str(self.boot))
+        self.boot.write_text("first\n")
         patch.setattr(host_cpu, "_asked", self._ask)
         patch.setattr(host_cpu, "_root", self.root)
         self.is_now()
@@ -72,7 +75,22 @@ def test_other_flags_or_another_llvm_are_another_cpu(
     assert host.n_asked == 3 and len(list(host.root.iterdir())) == 3
 
 
-@pytest.mark.parametrize("damage", ["", "{}", "[]", '{"told": "other", "name": "x"}', "\0"])
+def test_another_start_or_machine_of_the_same_text_is_asked_again(host: Host) -> None:
+    host.known()
+    host.boot.write_text("second\n")
+    host.answer = "znver4", "+avx2,+avxvnni"  # which the system has no word for
+    for _ in range(2):
+        host.known()
+    assert host.n_asked == 2 and len(list(host.root.iterdir())) == 1
+    host.boot.unlink()
+    for _ in range(2):
+        host.known()
+    assert host.n_asked == 4
+
+
+@pytest.mark.parametrize(
+    "damage", ["", "{}", "[]", '{"told": "other", "name": "x"}', "\0", "[" * 60000]
+)
 def test_damaged_answers_are_asked_for_again(host: Host, damage: str) -> None:
     host.known()
     (path,) = host.root.iterdir()

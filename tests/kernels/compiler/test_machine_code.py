@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import ctypes
 import platform
+import struct
+import subprocess
 import sys
 from pathlib import Path
 
@@ -48,6 +50,15 @@ define void @entry_name(i64 %out, i64 %i) {
     ret void
 }
 """
+ENDLESS = """
+define void @entry_name(i64 %out, i64 %i) {
+    br label %again
+again:
+    %to = inttoptr i64 %out to ptr
+    store volatile i64 1, ptr %to
+    br label %again
+}
+"""
 UNKNOWN_FUNCTION = """
 declare void @no_function_of_c()
 define void @entry_name(i64 %out, i64 %i) {
@@ -57,9 +68,26 @@ define void @entry_name(i64 %out, i64 %i) {
 """
 
 
+KIND, ALIGNMENT = 1, 8  # fields of a section
+
+
 def compiled(source: str) -> bytes:
     module = llvm.parse_assembly(source)
     return bytes(llvm_linker._machine().emit_object(module))
+
+
+def with_section(made: bytes, name: str, field: int, value: int) -> bytes:
+    """An object whose sections of a name have another value in a field."""
+    section, found = machine_code._SECTION, bytearray(made)
+    (begin,) = struct.unpack_from("<Q", made, 40)
+    sections = machine_code._Object.of(made).sections
+    at = [begin + section.size * i for i, one in enumerate(sections) if one.name.startswith(name)]
+    assert at
+    for place in at:
+        fields = list(section.unpack_from(made, place))
+        fields[field] = value
+        section.pack_into(found, place, *fields)
+    return bytes(found)
 
 
 def answer(address: int, i: int) -> list[int]:
@@ -90,6 +118,25 @@ def test_code_is_never_writable() -> None:
     raise AssertionError("not mapped")
 
 
+@only_here
+def test_code_stays_until_the_process_has_ended(tmp_path: Path) -> None:
+    (tmp_path / "made").write_bytes(compiled(ENDLESS))
+    script = """if True:
+        import ctypes, pathlib, sys, threading
+        from halfbyte.kernels.compiler import machine_code
+
+        made = pathlib.Path(sys.argv[1]).read_bytes()
+        run = ctypes.CFUNCTYPE(None, *[ctypes.c_int64] * 2)(machine_code.load(made, "entry_name"))
+        out = (ctypes.c_int64 * 1)()
+        threading.Thread(target=run, args=(ctypes.addressof(out), 0), daemon=True).start()
+        while not out[0]:
+            pass
+        ctypes.pythonapi.Py_IncRef(ctypes.py_object(out))  # as whoever runs kernels keeps it
+    """
+    done = subprocess.run([sys.executable, "-c", script, tmp_path / "made"], timeout=60)
+    assert done.returncode == 0
+
+
 def test_what_is_not_known_is_left_to_llvm() -> None:
     made = compiled(WITH_A_VARIABLE)
     assert answer(machine_code.load(made, "entry_name"), 2)[0] == 42
@@ -105,8 +152,24 @@ def test_what_is_not_known_is_left_to_llvm() -> None:
         (compiled(SOURCE), "other_name"),
         (compiled(WITH_A_VARIABLE), "entry_name"),
         (compiled(UNKNOWN_FUNCTION), "entry_name"),
+        (compiled(SOURCE.replace("align 64", f"align {1 << 16}")), "entry_name"),
+        (with_section(compiled(SOURCE), ".rela.ltext", KIND, 9), "entry_name"),  # SHT_REL
     ],
 )
 def test_what_is_not_known_here(made: bytes, entry: str) -> None:
     with pytest.raises(machine_code.UnknownObjectError):
         machine_code._load(machine_code._Object.of(made), entry)
+
+
+@only_here
+def test_no_alignment_is_none() -> None:
+    made = with_section(compiled(SOURCE), ".ltext", ALIGNMENT, 0)
+    assert answer(machine_code.load(made, "entry_name"), 3) == [18, 11, 13]
+
+
+@only_here
+def test_headers_that_point_anywhere_are_not_known() -> None:
+    made = compiled(SOURCE)
+    for value in (1 << 63, (1 << 64) - 1, len(made) - 1):
+        with pytest.raises(machine_code.UnknownObjectError):
+            machine_code._Object.of(made[:40] + struct.pack("<Q", value) + made[48:])

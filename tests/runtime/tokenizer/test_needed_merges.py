@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,7 +11,9 @@ from hypothesis import strategies as st
 
 from halfbyte.gguf.strings import Strings
 from halfbyte.tokenizer import Tokenizer
+from halfbyte.tokenizer.bpe import ByteLevelBackend
 from halfbyte.tokenizer.needed_merges import needed_for
+from halfbyte.tokenizer.vocabulary import USER_DEFINED
 
 TEXTS = st.one_of(
     st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=60),
@@ -46,3 +49,19 @@ def test_first_texts_become_the_same_ids(
     for _ in range(6):  # the last ones by the whole model
         assert tokenizer.encode_fragment(text) == expected
         tokenizer._backend._known.__init__()  # type: ignore[misc]
+
+
+def test_of_a_piece_that_is_there_twice_the_first_is_taken(
+    tmp_path: Path, vocabularies: Any
+) -> None:
+    """Spelled as a byte's letter, and as an added token that is the text of that letter."""
+    made = vocabularies.train_byte_level("smollm", ("\u00e9",))
+    path = made.write(tmp_path / "m.gguf", special_type=USER_DEFINED)
+    Tokenizer.from_path(path)
+    tokenizer, text = Tokenizer.from_path(path), "n\u00e9"
+    first = tokenizer.encode_fragment(text)
+    assert tokenizer.id_of("\u00e9") in first
+    assert isinstance(tokenizer._backend, ByteLevelBackend)
+    assert "_plain" not in vars(tokenizer._backend)
+    whole = tokenizer._backend._plain.encode(text, add_special_tokens=False).ids
+    assert first == whole

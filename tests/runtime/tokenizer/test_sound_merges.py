@@ -63,3 +63,21 @@ def test_a_cache_that_cannot_be_written_costs_time_alone(
     for _ in range(2):
         tokenizer = Tokenizer.from_path(path)
         assert is_whole(tokenizer) and tokenizer.encode("a")
+
+
+def test_a_vocabulary_needs_no_cache(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, vocabularies: Any
+) -> None:
+    path = vocabularies.train_byte_level("gpt-2").write(tmp_path / "m.gguf")
+    (tmp_path / "file").write_bytes(b"no folder")
+    monkeypatch.setenv(settings.CACHE_VARIABLE, str(tmp_path / "file"))
+    assert is_whole(Tokenizer.from_path(path))
+
+
+def test_a_cache_that_cannot_be_looked_into_costs_time_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, vocabularies: Any
+) -> None:
+    path = vocabularies.train_byte_level("gpt-2").write(tmp_path / "m.gguf")
+    monkeypatch.setenv(settings.CACHE_VARIABLE, str(tmp_path / ("x" * 300)))
+    for _ in range(2):
+        assert is_whole(Tokenizer.from_path(path))
