@@ -114,11 +114,6 @@ def _strides(c: ModelConfig) -> dict[str, int]:
         "normed": 4 * normed,
         "branch": 4 * dim * branch,
         "qkv": 4 * qkv,
-        **(
-            {"far": 4 * padded(max(map(c.q_dim_of, range(c.n_layers))))}
-            if c.attention_sinks
-            else {}
-        ),
         "attended": 4 * attended,
         "gates": 4 * (_in_strips(c.q_dim // c.gate_dim) + STRIP_ROWS) if c.gate_dim else 0,
         "hidden": 4 * hidden,

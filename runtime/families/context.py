@@ -22,8 +22,8 @@ def check_ctx(ctx: object, config: ModelConfig) -> int:
     """
     if ctx is None:
         n_ctx = MAX_CTX if config.attention_window else config.n_ctx_train
-    elif not is_whole(ctx) or ctx < 2:
-        raise RequestError("ctx", expected="a whole number from 2", got=repr(ctx))
+    elif not is_whole(ctx) or not 2 <= ctx <= MAX_CTX:
+        raise RequestError("ctx", expected=f"a whole number from 2 to {MAX_CTX}", got=repr(ctx))
     else:
         n_ctx = int(ctx)
     if n_ctx > config.n_ctx_train and family_of(config).learned_positions:

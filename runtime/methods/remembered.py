@@ -77,7 +77,7 @@ class Remembered:
             from halfbyte.generation.speculation.draft_model import DraftModel
             from halfbyte.generation.speculation.next_model import NextModel
 
-        n = engine.n_ctx
+        n = draft.n_ctx  # it may have no window where the other has, and then ends before it
         nbytes = self._most(engine) * draft.layout.nbytes(n) // engine.layout.nbytes(n)
         kind = NextModel if draft.config.next_layer else DraftModel
         return kind(draft, engine, nbytes, system.available_memory)

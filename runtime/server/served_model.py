@@ -7,6 +7,7 @@ from functools import cached_property
 from typing import Any
 
 import halfbyte
+from halfbyte.families.config import MAX_CTX
 from halfbyte.model import Model
 from halfbyte.prompt.edit.edit_formats import format_of_name
 from halfbyte.prompt.thinking import EFFORT, SWITCHES, marks_of
@@ -42,6 +43,14 @@ class ServedModel:
         return stream
 
     @property
+    def n_ctx(self) -> int:
+        """The tokens that clients are told of, and that an answer has at most which none bounds:
+        the context, or what is in sight at once where texts have no end.
+        """
+        config, n_ctx = self.model.config, self.model.n_ctx
+        return config.n_exact if config.n_exact and n_ctx == MAX_CTX else n_ctx
+
+    @property
     def kv_nbytes(self) -> int:
         """Bytes of keys and values in memory, remembered ones too."""
         return self.model.engine.pages.nbytes
@@ -73,13 +82,15 @@ class ServedModel:
 
     @property
     def fingerprint(self) -> str:
-        """What its bits depend on: the kernels, the arithmetic, a window that was asked for, and
-        the file, of which a hash is known after a while; until then its size and architecture
-        stand for it.
+        """What its bits depend on: the kernels, the arithmetic, how keys and values are stored, a
+        window that was asked for, and the file, of which a hash is known after a while; until then
+        its size and architecture stand for it.
         """
         if self._fingerprint is None:
             config = self.model.config
             kernels = f"hb_{halfbyte.__version__}_{self.model.engine.arithmetic}"
+            if (kv_type := self.model.engine.layout.kv_type) != "f16":
+                kernels += f"_{kv_type}"
             if config.attention_window:
                 kernels += f"_{config.attention_sinks}+{config.attention_window}"
             known = self.model.file_hash

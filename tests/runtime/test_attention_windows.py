@@ -10,6 +10,7 @@ import logging
 import math
 import subprocess
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -25,6 +26,7 @@ from halfbyte.errors import CacheFileError, ContextLengthError, RequestError
 from halfbyte.families.config import MAX_CTX, ModelConfig
 from halfbyte.generation.speculation import credit, planned
 from halfbyte.kernels.layouts.kv_pages import KVLayout, WindowedLayout
+from halfbyte.methods.remembered import Remembered
 from tests.runtime.asked_models import ASKED, TEXT, chat, told
 from tests.runtime.test_recurrent_models import BENCHMARKS
 
@@ -99,6 +101,16 @@ def test_guesses_and_a_draft_model_change_no_bit(
             done = asked(by, prediction=prediction)
             assert told(done) == told(plain)
             assert done.stats.n_drafted >= done.stats.n_accepted > 0
+
+
+def test_a_draft_without_a_window_remembers_no_more_than_its_part(model: halfbyte.Model) -> None:
+    """A sequence of 2^30 tokens would be its part of the memory for one of the window's."""
+    engine, most = model.engine, 1 << 26
+    config = replace(engine.config, attention_window=0, attention_sinks=0)
+    draft = engine.beside(config, engine.weights, "f16", N_TRAINED)
+    made = Remembered(most, None, 0).draft_model(draft, engine)
+    assert made._cache.max_nbytes <= 2 * most
+    draft.close()
 
 
 def test_remembered_prompts_are_those_of_the_same_window(tmp_path: Path) -> None:

@@ -23,7 +23,7 @@ def generation_options(asked: GenerationFields, model: ServedModel) -> dict[str,
         return options | {"max_tokens": 1}
     options |= sampling_options(asked, model.model.tokenizer)
     if asked.n_predict is None or asked.n_predict < 0:
-        options["max_tokens"] = model.model.n_ctx
+        options["max_tokens"] = model.n_ctx
     else:
         options["max_tokens"] = asked.n_predict
     if asked.stops:

@@ -29,7 +29,7 @@ _CONSTANT: dict[str, Any] = {
 def generation_settings(asked: GenerationFields, model: ServedModel) -> dict[str, Any]:
     """What a request is answered with."""
     biases = token_biases(asked, model.model.tokenizer)
-    return _settings(asked, model.model.n_ctx, biases)
+    return _settings(asked, model.n_ctx, biases)
 
 
 def _settings(asked: GenerationFields, n_ctx: int, biases: Mapping[int, float]) -> dict[str, Any]:

@@ -50,7 +50,7 @@ async def props(exchange: Exchange, asked: None) -> Reply:
 def _loaded_facts(model: ServedModel) -> dict[str, Any]:
     tokenizer = model.model.tokenizer
     return {
-        "default_generation_settings": _defaults(model.model.n_ctx),
+        "default_generation_settings": _defaults(model.n_ctx),
         "model_ftype": _ftype(model),
         "model_path": Path(model.model.path).name,
         "chat_template": tokenizer.chat_template or "",
@@ -92,7 +92,7 @@ async def list_slots(exchange: Exchange, asked: None) -> Reply:
     if exchange.query.get("fail_on_no_slot") and gate.n_running >= gate.n_places:
         raise Fault("overloaded", "no slot available", retry_after=1)
     _, model = await loaded_model_of(exchange, exchange.query.get("model"))
-    n_ctx = 0 if model is None else model.model.n_ctx
+    n_ctx = 0 if model is None else model.n_ctx
     return Json([
         {"id": i, "n_ctx": n_ctx, "speculative": False,
          "is_processing": i < gate.n_running}
@@ -150,7 +150,7 @@ def _meta(model: ServedModel) -> dict[str, Any]:
     matrices = model.model.engine.weights.matrices.values()
     return {
         **shape_of(model.model.config, model.model.tokenizer.vocabulary.model),
-        "n_ctx": model.model.n_ctx,
+        "n_ctx": model.n_ctx,
         "n_params": sum(one.n_rows * one.n_inputs for one in matrices),
         "size": sum(one.nbytes for one in matrices), "ftype": _ftype(model),
     }  # fmt: skip

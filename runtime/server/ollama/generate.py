@@ -81,7 +81,7 @@ async def _ask(
     exchange: Exchange, model: ServedModel, asked: GenerateFields
 ) -> tuple[Ask, Ids | None]:
     """The call, and what gives the prompt's ids where the answer tells a context."""
-    n_ctx, prompt = model.model.n_ctx, asked.prompt or ""
+    n_ctx, prompt = model.n_ctx, asked.prompt or ""
     if asked.suffix:
         options = asked.sampling(n_ctx // _MIDDLE_SHARE)
         return Ask("infill", (prompt, asked.suffix), options), None

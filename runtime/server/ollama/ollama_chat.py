@@ -34,7 +34,7 @@ async def chat(exchange: Exchange, asked: ChatFields) -> Reply:
     model = await exchange.model(asked.model)
     kept(exchange, model, asked.keep_alive)
     load_s = time.monotonic() - begun_s
-    options = {**asked.sampling(model.model.n_ctx), **asked.thinking(model)}
+    options = {**asked.sampling(model.n_ctx), **asked.thinking(model)}
     if asked.tools:
         options["tools"] = asked.tools
     ask = Ask("chat", (messages,), options)

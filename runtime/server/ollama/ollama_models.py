@@ -52,7 +52,7 @@ async def ps(exchange: Exchange, _: None) -> Reply:
         left_s = min(exchange.shelf.idle_left_s(served), _FOR_EVER_S)
         running.append(
             {**listed, "expires_at": _time(time.time() + left_s), "size_vram": 0,
-             "context_length": served.model.n_ctx}
+             "context_length": served.n_ctx}
         )  # fmt: skip
     return Json({"models": running})
 
@@ -107,7 +107,7 @@ def _details(facts: ModelFacts | None) -> dict[str, Any]:
 
 
 def _shown(name: str, facts: ModelFacts, served: ServedModel | None) -> dict[str, Any]:
-    n_ctx = served.model.n_ctx if served is not None else facts.config.n_ctx_train
+    n_ctx = served.n_ctx if served is not None else facts.config.n_ctx_train
     template = facts.template or "{{ .Prompt }}"
     return {
         "modelfile": f"# {tagged(name)}, served by halfbyte; there is no Modelfile\n",

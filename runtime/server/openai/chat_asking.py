@@ -183,7 +183,7 @@ def _max_tokens(model: ServedModel, asked: ChatFields) -> int:
     for value in (asked.max_completion_tokens, asked.max_tokens, asked.n_predict):
         if value is not None and value >= 0:
             return value
-    return model.model.n_ctx
+    return model.n_ctx
 
 
 def _constraint(asked: ChatFields) -> dict[str, Any]:

@@ -44,7 +44,7 @@ async def _model(exchange: Exchange, name: str) -> dict[str, Any]:
     if served is None:
         return {**shell, "meta": meta}
     meta |= _of_loaded(served)
-    n_ctx = served.model.n_ctx
+    n_ctx = served.n_ctx
     return {**shell, "max_model_len": n_ctx, "max_input_tokens": n_ctx, "meta": meta}
 
 
@@ -60,7 +60,7 @@ def _of_file(facts: ModelFacts) -> dict[str, Any]:
 def _of_loaded(served: ServedModel) -> dict[str, Any]:
     model, config = served.model, served.model.config
     return {
-        **shape_of(config, model.tokenizer.vocabulary.model), "n_ctx": model.n_ctx,
+        **shape_of(config, model.tokenizer.vocabulary.model), "n_ctx": served.n_ctx,
         "architecture": config.architecture, "can_chat": served.can_chat,
         "can_infill": model.can_infill, "edit_format": served.edit_format,
     }  # fmt: skip

@@ -32,7 +32,7 @@ def response_ask(model: ServedModel, asked: ResponseFields) -> Ask:
     _check(asked)
     options = asked.sampling()
     most = asked.max_output_tokens
-    options["max_tokens"] = model.model.n_ctx if most is None else most
+    options["max_tokens"] = model.n_ctx if most is None else most
     if asked.has_logprobs:
         options["logprobs"] = asked.top_logprobs or 0
     options |= _tools(asked)

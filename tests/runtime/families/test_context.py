@@ -26,7 +26,7 @@ def test_what_is_said_or_the_models_own(caplog: pytest.LogCaptureFixture) -> Non
     assert [check_ctx(n, config) for n in (None, 2, N)] == [N, 2, N] and not caplog.records
     assert check_ctx(N + 1, config) == N + 1
     assert f"ctx={N + 1} is beyond the {N} tokens" in caplog.text
-    for wrong in (1, -1, 2.0, True, "512"):
+    for wrong in (1, -1, 2.0, True, "512", MAX_CTX + 1):
         with pytest.raises(RequestError, match="ctx"):
             check_ctx(wrong, config)
 

@@ -8,7 +8,10 @@ from pathlib import Path
 import pytest
 
 import halfbyte
+from halfbyte.families.config import MAX_CTX
 from halfbyte.generation.model_hash import FilesHash
+from halfbyte.server.llama_cpp.generation_options import generation_options
+from halfbyte.server.llama_cpp.request_schema import GenerationFields
 from halfbyte.server.served_model import ServedModel
 
 
@@ -31,3 +34,14 @@ def test_the_name_it_is_served_under_tells_its_edits(infill_model: halfbyte.Mode
     assert ServedModel("zeta2.1", infill_model, 0).edit_format == "zeta-2.1"
     assert ServedModel("infill-10m", infill_model, 0).edit_format is None
     assert infill_model.edit_format is None
+
+
+def test_a_text_without_end_is_told_as_what_is_in_sight() -> None:
+    """Clients fill the context that they are told of; answers nobody bounds have to end."""
+    with halfbyte.load("infill-10m", threads=1, attention_window=100, kv_type="f32") as model:
+        served = ServedModel("a", model, 0)
+        assert (model.n_ctx, served.n_ctx) == (MAX_CTX, 104)
+        assert "_f32_4+100_" in served.fingerprint
+        assert generation_options(GenerationFields(), served)["max_tokens"] == 104
+    with halfbyte.load("infill-10m", threads=1, attention_window=100, ctx=300) as model:
+        assert ServedModel("a", model, 0).n_ctx == model.n_ctx == 300
