@@ -72,7 +72,7 @@ def turn_words(b: Any, sources: Any, offset: Any, to: Any, streams: Any) -> None
     turned = []
     for j in range(4):
         lanes = [4 * r + j for r in range(8)]
-        halves = [emit.shuffle(b, *fours[i : i + 2], lanes) for i in (0, 2)]
+        halves = [emit.shuffle(b, fours[i], fours[i + 1], lanes) for i in (0, 2)]
         turned.append(emit.join(b, halves))
     _put(b, turned, to, streams)
 

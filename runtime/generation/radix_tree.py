@@ -146,7 +146,9 @@ class Node(Branch):
         super().__init__(parent.end + len(tokens) // TOKEN_NBYTES, digest)
         # No circles: a dropped tree is freed at once.
         self._parent = weakref.ref(parent)
-        self._first = parent._first if isinstance(parent, Node) else weakref.ref(self)
+        self._first: weakref.ref[Node] = (
+            parent._first if isinstance(parent, Node) else weakref.ref(self)
+        )
         self.tokens, self.page, self.window = tokens, page, window
         self.n_uses = self.used_at = 0
         self.is_stored = self.is_window_stored = False
