@@ -150,3 +150,21 @@ def test_many_small_weights_count_beside_a_large_one(call: Call, codes_twin: Mod
         cache.append(call, position, none, value * np.float32(-600 if position == 5 else 1))
     out = cache.attend(call, none[None], PAGE - 1, [1])
     assert np.abs(out - value * (127 - 600) / PAGE).max() < 0.2 * np.abs(value).max()
+
+
+@pytest.mark.parametrize("kv_type", ["int8", "int4"])
+@pytest.mark.parametrize("factor", [0.0, 1e-42, 1e-6, 6e4, 1e30])
+def test_extremes_stay_finite_and_depend_on_no_chunk(
+    call: Call, kv_type: str, factor: float
+) -> None:
+    """Scales of 0, and the largest; a lone key of a page; scores that are one, or one alone."""
+    n, size = PAGE + 2, np.float32(factor)
+    cache = Cache(call, kv_type, 48, 2, n=n)
+    for position in range(n):
+        values = cache.values[position] * size
+        cache.append(call, position, cache.keys[0] * (60 if position == 70 else 1), values)
+    q = cache.queries(n)
+    one_by_one = cache.attend(call, q, 0, [1] * n)
+    assert np.isfinite(one_by_one).all()
+    assert (cache.attend(call, q, 0, _even(n, 7)) == one_by_one).all()
+    assert (np.abs(one_by_one) <= 65504 * 48).all() and (factor > 1e-40 or not one_by_one.any())
