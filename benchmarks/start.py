@@ -1,21 +1,24 @@
 """How long it takes to begin: process start to first token, loading, importing.
 
-    python benchmarks/start.py [--rounds 5] [--only WORD]
+    python benchmarks/start.py [--rounds 5] [--only WORD] [--wheel dist/halfbyte-....whl]
 
 Times are of processes of their own, the files being in the page cache. llama.cpp's first token is
-that of its server, from the start of the program, which warms nothing up; see llama_server.py. A
-line for each time is appended to benchmarks/results/start.jsonl.
+that of its server, from the start of the program, which warms nothing up; see llama_server.py. With
+a wheel of `make wheel` the first start ever is timed of what that brings, too. A line for each time
+is appended to benchmarks/results/start.jsonl.
 """
 
 from __future__ import annotations
 
 import argparse
+import compileall
 import os
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
+import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -83,6 +86,20 @@ def first_token_ever(path: Path) -> float:
     """The same with nothing compiled before."""
     with tempfile.TemporaryDirectory() as folder:
         return first_token(path, {settings.CACHE_VARIABLE: folder})
+
+
+def first_token_ever_of(wheel: Path) -> Measure:
+    """The same where a wheel brings kernels; it is unpacked, with bytecode as installing makes."""
+    folder = tempfile.TemporaryDirectory()
+    with zipfile.ZipFile(wheel) as packed:
+        packed.extractall(folder.name)
+    compileall.compile_dir(folder.name, quiet=2)
+
+    def measure(path: Path) -> float:
+        with tempfile.TemporaryDirectory() as cache:
+            return first_token(path, {settings.CACHE_VARIABLE: cache, "PYTHONPATH": folder.name})
+
+    return measure
 
 
 def first_token_of_16(path: Path) -> float:
@@ -162,9 +179,16 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5, metavar="N")
     parser.add_argument("--only", default="", metavar="WORD")
     parser.add_argument("--files", type=Path, default=settings.cache_dir() / "benchmarks")
+    parser.add_argument("--wheel", type=Path)
     args = parser.parse_args()
     results.warn_if_busy()
-    for item in TIMES:
+    times = list(TIMES)
+    if args.wheel is not None:
+        ever = first_token_ever_of(args.wheel)
+        times.append(
+            Time("the same, first ever, from a wheel that brings kernels", 5.0, SMOLLM2, ever)
+        )
+    for item in times:
         if args.only in item.what:
             run(item, args.rounds, args.files)
 
