@@ -165,34 +165,33 @@ def _read_strings(cursor: Cursor, n: int, key: str) -> Strings:
 def _short_strings(cursor: Cursor, n: int) -> NDArray[np.int64] | None:
     """Where n strings begin, if all is plain; the position moves behind them.
 
-    A length below 256 has seven bytes 0 behind its first. Where these stand is found at once; they
-    are the lengths if each leads to the next, which is not so where a string is empty, or has such
-    bytes itself.
+    A length below 256 has seven bytes 0 behind its first. Where these stand is found at once, in a
+    block of bytes after another; they are the lengths if each leads to the next, which is not so
+    where a string is empty, or has such bytes itself.
     """
-    if n == 0:
-        return np.empty(0, np.int64)
-    begin = cursor.at
+    begin, found = cursor.at, [np.empty(0, np.int64)]
     most = min(cursor.nbytes - begin, (8 + _SHORT) * n)
-    window = min(most, max(len(cursor.data) - begin, _FIRST_NBYTES))
-    while True:
-        data = np.frombuffer(cursor.have(window, "strings"), np.uint8, window, begin)
+    at = n_found = 0
+    while n_found < n:
+        nbytes = min(_FIRST_NBYTES, most - at)
+        if nbytes <= 0:
+            return None
+        data = np.frombuffer(cursor.have(at + nbytes, "strings"), np.uint8, nbytes, begin + at)
         zero = data == 0
         for more in (1, 2, 3):
             zero = zero[:-more] & zero[more:]
-        places = np.flatnonzero(zero)[:n] - 1
+        places = np.flatnonzero(zero)[: n - n_found] - 1
         ends = places + 8 + data[places]
         if not len(places) or places[0] != 0 or (places[1:] != ends[:-1]).any():
             return None
-        if len(places) == n:
-            break
-        if window == most:
-            return None
-        window = min(most, 2 * window)
-    if ends[-1] > cursor.nbytes - begin:
+        found.append(places + (begin + at + 8))
+        n_found += len(places)
+        at += int(ends[-1])
+    if at > cursor.nbytes - begin:
         return None
-    cursor.have(int(ends[-1]), "strings")
-    cursor.at = begin + int(ends[-1])
-    return places + (begin + 8)
+    cursor.have(at, "strings")
+    cursor.at = begin + at
+    return np.concatenate(found)
 
 
 def _each_string(cursor: Cursor, n: int, key: str) -> Iterator[int]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import struct
+import tracemalloc
 from pathlib import Path
 
 import gguf
@@ -9,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from halfbyte.files.file_reader import FileReader
 from halfbyte.gguf import metadata
 from halfbyte.gguf.file import GGUFFile
 from halfbyte.gguf.strings import Strings
@@ -75,3 +78,17 @@ def test_short_strings_are_found_without_looking_at_each(
     monkeypatch.setattr(metadata, "_FIRST_NBYTES", 1 << 10)
     with GGUFFile.open(path) as file:
         assert file.metadata.get_strings("a") == strings
+
+
+def test_zeros_where_strings_should_be_take_no_memory(tmp_path: Path) -> None:
+    path, plain, n = tmp_path / "zeros", struct.pack("<Q", 1) + b"a", 1 << 21
+    path.write_bytes(plain * 9 + bytes(8 * n))  # those of length 0 are read one by one
+    file = FileReader(path)
+    cursor = metadata.Cursor(file)
+    cursor.have(path.stat().st_size, "all")
+    tracemalloc.start()
+    assert metadata._short_strings(cursor, n) is None
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    file.close()
+    assert peak < 48 * metadata._FIRST_NBYTES
