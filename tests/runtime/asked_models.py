@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 import halfbyte
+from halfbyte.engine import engine as engine_module
+from halfbyte.engine import kv_cache
+from halfbyte.families.config import ModelConfig
+from halfbyte.generation.speculation import credit, planned
+from halfbyte.kernels.layouts.kv_pages import KVLayout
 
 TEXT = "import numpy as np\n\n\ndef mean(values):\n    " * 30
 END = 2  # ends a turn
@@ -61,3 +70,47 @@ def turns_go_on(path: Path, tmp_path: Path, last: int) -> None:
         assert model.load_cache(tmp_path / "saved") > 450
         assert [told(chat(model, n)) for n in range(1, 4)] == answers[0]
         assert chat(model, last).stats.n_reused >= 450
+
+
+@contextmanager
+def nothing_is_let_go() -> Iterator[None]:
+    """What is loaded meanwhile keeps what its windows no longer see."""
+
+    def whole(config: ModelConfig, kv_type: str, n_ctx: int) -> KVLayout:
+        return kv_cache.kv_layout(config, kv_type, 1)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(engine_module, "kv_layout", whole)
+        yield
+
+
+def letting_go_changes_no_bit(model: halfbyte.Model, keeping: halfbyte.Model, name: str) -> None:
+    """Of one of ASKED, twice, where `keeping` lets nothing go."""
+    more = {"logprobs": 2} if name != "banned" else {}
+    kept = ASKED[name](keeping, cache_scope=f"nobody {name}", **more)
+    for _ in range(2):
+        again = ASKED[name](model, cache_scope=f"somebody {name}", **more)
+        assert told(again) == told(kept)
+    one = again[0] if isinstance(again, list) else again
+    assert one.stats.n_reused >= one.stats.n_prompt - 8
+
+
+def guesses_change_no_bit(
+    model: halfbyte.Model, keeping: halfbyte.Model, drafting: halfbyte.Model
+) -> None:
+    """Right ones, wrong ones, and those of a model that has a draft model."""
+
+    def asked(by: halfbyte.Model, **more: Any) -> Any:
+        return by.complete(TEXT, max_tokens=60, logprobs=1, **more)
+
+    plain = asked(keeping, speculate=False)
+    guesses = list(plain.tokens)
+    guesses[7], guesses[20] = 77, 78
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(planned, "GAIN", 0.0)  # whatever they cost
+        patch.setattr(credit, "_FIRST", math.inf)
+        patch.setattr(credit, "_MOST", math.inf)
+        for by, prediction in ((model, plain.tokens), (model, guesses), (drafting, [])):
+            done = asked(by, prediction=prediction)
+            assert told(done) == told(plain)
+            assert done.stats.n_drafted >= done.stats.n_accepted > 0

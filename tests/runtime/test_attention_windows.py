@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import inspect
 import logging
-import math
 import subprocess
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -19,15 +18,21 @@ import numpy as np
 import pytest
 
 import halfbyte
-from halfbyte.engine import engine as engine_module
 from halfbyte.engine import kv_cache
 from halfbyte.engine.engine import MAX_BATCH, Span
 from halfbyte.errors import CacheFileError, ContextLengthError, RequestError
-from halfbyte.families.config import MAX_CTX, ModelConfig
-from halfbyte.generation.speculation import credit, planned
-from halfbyte.kernels.layouts.kv_pages import KVLayout, WindowedLayout
+from halfbyte.families.config import MAX_CTX
+from halfbyte.kernels.layouts.kv_pages import WindowedLayout
 from halfbyte.methods.remembered import Remembered
-from tests.runtime.asked_models import ASKED, TEXT, chat, told
+from tests.runtime.asked_models import (
+    ASKED,
+    TEXT,
+    chat,
+    guesses_change_no_bit,
+    letting_go_changes_no_bit,
+    nothing_is_let_go,
+    told,
+)
 from tests.runtime.test_recurrent_models import BENCHMARKS
 
 PATH = Path(halfbyte.__file__).parent / "data" / "infill-10m.gguf"
@@ -57,12 +62,7 @@ def model(little_is_kept: None) -> Iterator[halfbyte.Model]:
 @pytest.fixture(scope="module")
 def keeping() -> Iterator[halfbyte.Model]:
     """One that lets nothing go."""
-
-    def whole(config: ModelConfig, kv_type: str, n_ctx: int) -> KVLayout:
-        return kv_cache.kv_layout(config, kv_type, 1)
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(engine_module, "kv_layout", whole)
+    with nothing_is_let_go():
         loaded = load(ctx=4096)
     with loaded:
         assert not isinstance(loaded.engine.layout, WindowedLayout)
@@ -73,34 +73,15 @@ def keeping() -> Iterator[halfbyte.Model]:
 def test_what_is_let_go_and_found_again_changes_no_bit(
     model: halfbyte.Model, keeping: halfbyte.Model, name: str
 ) -> None:
-    more = {"logprobs": 2} if name != "banned" else {}
-    kept = ASKED[name](keeping, cache_scope=f"nobody {name}", **more)
-    for _ in range(2):
-        again = ASKED[name](model, cache_scope=f"somebody {name}", **more)
-        assert told(again) == told(kept)
-    one = again[0] if isinstance(again, list) else again
-    assert one.stats.n_reused >= one.stats.n_prompt - 8
+    letting_go_changes_no_bit(model, keeping, name)
 
 
 def test_guesses_and_a_draft_model_change_no_bit(
-    model: halfbyte.Model, keeping: halfbyte.Model, monkeypatch: pytest.MonkeyPatch
+    model: halfbyte.Model, keeping: halfbyte.Model
 ) -> None:
-    monkeypatch.setattr(planned, "GAIN", 0.0)  # whatever they cost
-    monkeypatch.setattr(credit, "_FIRST", math.inf)
-    monkeypatch.setattr(credit, "_MOST", math.inf)
-
-    def asked(by: halfbyte.Model, **more: Any) -> Any:
-        return by.complete(TEXT, max_tokens=60, logprobs=1, **more)
-
-    plain = asked(keeping, speculate=False)
-    guesses = list(plain.tokens)
-    guesses[7], guesses[20] = 77, 78
     with load(draft=PATH) as drafting:
         assert drafting.draft is not None and drafting.draft.n_ctx == MAX_CTX
-        for by, prediction in ((model, plain.tokens), (model, guesses), (drafting, [])):
-            done = asked(by, prediction=prediction)
-            assert told(done) == told(plain)
-            assert done.stats.n_drafted >= done.stats.n_accepted > 0
+        guesses_change_no_bit(model, keeping, drafting)
 
 
 def test_a_draft_without_a_window_remembers_no_more_than_its_part(model: halfbyte.Model) -> None:

@@ -5,21 +5,24 @@ Mistral's way, in all layers: the window is a key of its own in the file.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import gguf
 import pytest
 
 import halfbyte
-from halfbyte.engine import engine as engine_module
 from halfbyte.engine import kv_cache
-from halfbyte.families.config import WINDOW_KEY, ModelConfig
-from halfbyte.generation.speculation import credit, planned
-from halfbyte.kernels.layouts.kv_pages import PAGE, KVLayout, WindowedLayout
-from tests.runtime.asked_models import ASKED, TEXT, load, told, turns_go_on
+from halfbyte.families.config import WINDOW_KEY
+from halfbyte.kernels.layouts.kv_pages import PAGE, WindowedLayout
+from tests.runtime.asked_models import (
+    ASKED,
+    guesses_change_no_bit,
+    letting_go_changes_no_bit,
+    load,
+    nothing_is_let_go,
+    turns_go_on,
+)
 
 INFILL = Path(halfbyte.__file__).parent / "data" / "infill-10m.gguf"
 WINDOW = 100
@@ -63,12 +66,7 @@ def model(path: Path, little_is_kept: None) -> Iterator[halfbyte.Model]:
 @pytest.fixture(scope="module")
 def keeping(path: Path) -> Iterator[halfbyte.Model]:
     """One that lets nothing go."""
-
-    def whole(config: ModelConfig, kv_type: str, n_ctx: int) -> KVLayout:
-        return kv_cache.kv_layout(config, kv_type, 1)
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(engine_module, "kv_layout", whole)
+    with nothing_is_let_go():
         loaded = load(path)
     with loaded:
         assert not isinstance(loaded.engine.layout, WindowedLayout)
@@ -79,33 +77,14 @@ def keeping(path: Path) -> Iterator[halfbyte.Model]:
 def test_what_is_let_go_changes_no_bit(
     model: halfbyte.Model, keeping: halfbyte.Model, name: str
 ) -> None:
-    more = {"logprobs": 2} if name != "banned" else {}
-    kept = ASKED[name](keeping, cache_scope=f"nobody {name}", **more)
-    for _ in range(2):
-        again = ASKED[name](model, cache_scope=f"somebody {name}", **more)
-        assert told(again) == told(kept)
-    one = again[0] if isinstance(again, list) else again
-    assert one.stats.n_reused >= one.stats.n_prompt - 8
+    letting_go_changes_no_bit(model, keeping, name)
 
 
 def test_guesses_and_a_draft_model_change_no_bit(
-    model: halfbyte.Model, keeping: halfbyte.Model, path: Path, monkeypatch: pytest.MonkeyPatch
+    model: halfbyte.Model, keeping: halfbyte.Model, path: Path
 ) -> None:
-    monkeypatch.setattr(planned, "GAIN", 0.0)  # whatever they cost
-    monkeypatch.setattr(credit, "_FIRST", math.inf)
-    monkeypatch.setattr(credit, "_MOST", math.inf)
-
-    def asked(by: halfbyte.Model, **more: Any) -> Any:
-        return by.complete(TEXT, max_tokens=60, logprobs=1, **more)
-
-    plain = asked(keeping, speculate=False)
-    guesses = list(plain.tokens)
-    guesses[7], guesses[20] = 77, 78
     with load(path, draft=path) as drafting:
-        for by, prediction in ((model, plain.tokens), (model, guesses), (drafting, [])):
-            done = asked(by, prediction=prediction)
-            assert told(done) == told(plain)
-            assert done.stats.n_drafted >= done.stats.n_accepted > 0
+        guesses_change_no_bit(model, keeping, drafting)
 
 
 def test_turns_go_on_where_they_part_after_a_restart_too(path: Path, tmp_path: Path) -> None:
