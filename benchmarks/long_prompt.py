@@ -56,7 +56,7 @@ def main() -> None:
         if answer is None:
             print(f"{model.save_cache(args.kept) / 1e9:.1f} GB kept", flush=True)
         else:
-            _record(path, args.threads, log, answer)
+            _record(path, args.threads, args.kv_type, log, answer)
 
 
 class LongPrompt:
@@ -92,12 +92,14 @@ class LongPrompt:
         return done
 
 
-def _record(path: Path, threads: int, log: Path, answer: Completion) -> None:
+def _record(path: Path, threads: int, kv_type: str, log: Path, answer: Completion) -> None:
     """All calls as one line."""
     lines: list[dict[str, Any]] = [json.loads(line) for line in log.read_text().splitlines()]
     calls = {line["n_prompt"]: line for line in lines}.values()  # without those that were lost
     facts = {
         "n_prompt": answer.stats.n_prompt,
+        "kv_type": kv_type,
+        "calls": [[call[name] for name in ("n_prompt", "wall_s", "cpu_s")] for call in calls],
         "wall_s": round(sum(call["wall_s"] for call in calls)),
         "cpu_s": round(sum(call["cpu_s"] for call in calls)),
         "peak_nbytes": max(call["peak_nbytes"] for call in calls),

@@ -4,9 +4,10 @@
     python benchmarks/report.py --check    exit 1 if that would change a file
 
 README shows a selection, docs/ all of it. Speed: see report_speed.py; long contexts:
-report_depths.py; experts and hybrids: report_experts.py; callers, caches, typing and edits:
-report_callers.py; several answers, adapters and constraints: report_answers.py; the server:
-report_server.py; conversion: report_conversion.py. Nothing between the markers is written by hand.
+report_depths.py, report_long_prompt.py; experts and hybrids: report_experts.py; callers, caches,
+typing and edits: report_callers.py; several answers, adapters and constraints: report_answers.py;
+the server: report_server.py; conversion: report_conversion.py. Nothing between the markers is
+written by hand.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ import report_callers
 import report_conversion
 import report_depths
 import report_experts
+import report_long_prompt
 import report_server
 import report_speed
 
@@ -32,6 +34,7 @@ PARTS: dict[str, dict[str, Callable[[], str]]] = {
     "docs/performance.md": {
         "speed": report_speed.section,
         "depths": report_depths.section,
+        "long prompt": report_long_prompt.section,
         "experts": report_experts.section,
         "callers": report_callers.section,
         "answers": report_answers.section,

@@ -72,14 +72,14 @@ def groups() -> dict[str, Group]:
 
 def _groups() -> list[Group]:
     return [
-        Group("7b", "7b-q4_0", (prefill(512, 2.2), decode(32, target=1.05))),
-        Group("7b-1t", "7b-q4_0", (decode(16, target=1.3),), threads=1),
+        Group("7b", "7b-q4_0", (prefill(512, 2.2), decode(32, target=1.3, share=0.93))),
+        Group("7b-1t", "7b-q4_0", (decode(16, target=1.3, share=0.93),), threads=1),
         Group("7b-batch", "7b-q4_0", (batch(8, 16, 2.2),), ctx=256, sequences=8),
-        Group("1b-q4_0", "1b-q4_0", (prefill(512, 2.0), decode(64, target=1.1))),
-        Group("1b-q8_0", "1b-q8_0", (prefill(512, 3.4), decode(64, target=1.25))),
-        Group("1b-q4_k", "1b-q4_k", (prefill(512, 2.3), decode(64, target=1.2))),
-        Group("1b-q6_k", "1b-q6_k", (prefill(512, 1.3), decode(64, target=1.2))),
-        Group("1b-deep", "1b-q4_0", (prefill(8192, 2.6), decode(32, 8192, 2.5)), ctx=8448),
+        Group("1b-q4_0", "1b-q4_0", (prefill(512, 2.6), decode(64, target=1.3))),
+        Group("1b-q8_0", "1b-q8_0", (prefill(512, 4.6), decode(64, target=1.3))),
+        Group("1b-q4_k", "1b-q4_k", (prefill(512, 2.7), decode(64, target=1.3))),
+        Group("1b-q6_k", "1b-q6_k", (prefill(512, 1.9), decode(64, target=1.3))),
+        Group("1b-deep", "1b-q4_0", (prefill(8192, 4.0), decode(32, 8192, 3.5)), ctx=8448),
         Group("smollm2", "smollm2-135m", (prefill(320, 6.0), decode(64, target=1.9),
                                           decode(64, 2048, 1.9)), ctx=2560),
     ]  # fmt: skip
