@@ -65,6 +65,7 @@ TOLERANCE = {
     "EXAONE4": 5e-6,
     "Cohere2": 5e-6,
     "Laguna": 5e-6,
+    "Gemma4": 5e-6,
     "int8": 2e-2,  # keys and values of 8 bits, of which rotation spreads what stands out
     "int4": 0.2,  # keys of 6 bits, values of 4: a step of 2/15 of the largest
     "Qwen3MoE": 5e-6,
