@@ -96,8 +96,9 @@ def _kinds(family: Family) -> list[str]:
 
 
 def _module_of(family: Family) -> ModuleType:
-    modules = (sys.modules[f"{registry.__package__}.{name}"] for name in registry.MODULES)
-    return next(module for module in modules if module.FAMILY is family)
+    beside = f"{registry.__package__}."
+    modules = (module for name, module in sys.modules.items() if name.startswith(beside))
+    return next(one for one in modules if getattr(one, "FAMILY", None) is family)
 
 
 def _about(doc: str) -> tuple[str, str]:

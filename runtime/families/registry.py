@@ -7,88 +7,75 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from functools import cached_property
-from typing import TYPE_CHECKING
 
 from halfbyte.families.config import ModelConfig
 from halfbyte.families.family import Family
 from halfbyte.families.next_layer import of_next_layer, tensors_of_next
 from halfbyte.families.tensors import TensorSpec
-from halfbyte.import_lock import imported, let_forks_wait
+from halfbyte.import_lock import Later, let_forks_wait
 
-if TYPE_CHECKING:  # what is imported by its name
-    from halfbyte.families import (  # noqa: F401
-        apertus,
-        cohere2,
-        deepseek2,
-        ernie4_5,
-        ernie4_5moe,
-        exaone4,
-        gemma,
-        gemma2,
-        gemma3,
-        gemma4,
-        glm4,
-        glm4moe,
-        gpt_oss,
-        granite,
-        granitehybrid,
-        granitemoe,
-        laguna,
-        lfm2,
-        lfm2moe,
-        llama,
-        mellum,
-        mistral3,
-        nemotron_h,
-        nemotron_h_moe,
-        olmo2,
-        phi3,
-        qwen2,
-        qwen2moe,
-        qwen3,
-        qwen3moe,
-        qwen3next,
-        qwen35,
-        qwen35moe,
-        seed_oss,
-        smollm3,
-        starcoder,
-        starcoder2,
-    )
-
-MODULES = (
-    "llama", "qwen2", "qwen2moe", "qwen3", "qwen3moe", "qwen3next", "qwen35", "qwen35moe",
-    "mellum", "laguna", "phi3", "smollm3", "mistral3", "starcoder2", "gemma", "granite",
-    "granitemoe", "olmo2", "exaone4", "cohere2", "seed_oss", "ernie4_5", "ernie4_5moe", "gemma2",
-    "gemma3", "gemma4", "glm4", "glm4moe", "apertus", "starcoder", "gpt_oss", "deepseek2", "lfm2",
-    "lfm2moe", "granitehybrid", "nemotron_h", "nemotron_h_moe",
-)  # fmt: skip
-_NAMED_OTHERWISE = {"ernie4_5moe": "ernie4_5-moe", "gpt_oss": "gpt-oss"}
+_FILES = {
+    "llama": Later("halfbyte.families.llama"),
+    "qwen2": Later("halfbyte.families.qwen2"),
+    "qwen2moe": Later("halfbyte.families.qwen2moe"),
+    "qwen3": Later("halfbyte.families.qwen3"),
+    "qwen3moe": Later("halfbyte.families.qwen3moe"),
+    "qwen3next": Later("halfbyte.families.qwen3next"),
+    "qwen35": Later("halfbyte.families.qwen35"),
+    "qwen35moe": Later("halfbyte.families.qwen35moe"),
+    "mellum": Later("halfbyte.families.mellum"),
+    "laguna": Later("halfbyte.families.laguna"),
+    "phi3": Later("halfbyte.families.phi3"),
+    "smollm3": Later("halfbyte.families.smollm3"),
+    "mistral3": Later("halfbyte.families.mistral3"),
+    "starcoder2": Later("halfbyte.families.starcoder2"),
+    "gemma": Later("halfbyte.families.gemma"),
+    "granite": Later("halfbyte.families.granite"),
+    "granitemoe": Later("halfbyte.families.granitemoe"),
+    "olmo2": Later("halfbyte.families.olmo2"),
+    "exaone4": Later("halfbyte.families.exaone4"),
+    "cohere2": Later("halfbyte.families.cohere2"),
+    "seed_oss": Later("halfbyte.families.seed_oss"),
+    "ernie4_5": Later("halfbyte.families.ernie4_5"),
+    "ernie4_5-moe": Later("halfbyte.families.ernie4_5moe"),
+    "gemma2": Later("halfbyte.families.gemma2"),
+    "gemma3": Later("halfbyte.families.gemma3"),
+    "gemma4": Later("halfbyte.families.gemma4"),
+    "glm4": Later("halfbyte.families.glm4"),
+    "glm4moe": Later("halfbyte.families.glm4moe"),
+    "apertus": Later("halfbyte.families.apertus"),
+    "starcoder": Later("halfbyte.families.starcoder"),
+    "gpt-oss": Later("halfbyte.families.gpt_oss"),
+    "deepseek2": Later("halfbyte.families.deepseek2"),
+    "lfm2": Later("halfbyte.families.lfm2"),
+    "lfm2moe": Later("halfbyte.families.lfm2moe"),
+    "granitehybrid": Later("halfbyte.families.granitehybrid"),
+    "nemotron_h": Later("halfbyte.families.nemotron_h"),
+    "nemotron_h_moe": Later("halfbyte.families.nemotron_h_moe"),
+}
 
 
 class _Families(Mapping[str, Family]):
     """By GGUF's name."""
 
     def __init__(self) -> None:
-        self._modules = {_NAMED_OTHERWISE.get(name, name): name for name in MODULES}
         self._found = dict[str, Family]()
 
     def __getitem__(self, architecture: str) -> Family:
         family = self._found.get(architecture)
         if family is None:
             let_forks_wait()
-            module = imported(f"{__package__}.{self._modules[architecture]}")
-            family = self._found[architecture] = module.FAMILY
+            family = self._found[architecture] = _FILES[architecture].FAMILY
         return family
 
     def __contains__(self, architecture: object) -> bool:
-        return architecture in self._modules
+        return architecture in _FILES
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._modules)
+        return iter(_FILES)
 
     def __len__(self) -> int:
-        return len(self._modules)
+        return len(_FILES)
 
 
 class _ModelTypes(Mapping[str, Family]):

@@ -41,8 +41,13 @@ class DraftingModel:
             engine, given = self.engine, other.engine
             n_ctx = min(engine.n_ctx, given.n_ctx)
             guest = engine.beside(given.config, weights, given.layout.kv_type, n_ctx)
-            before, self.draft = self.draft, DraftModel.of(guest, engine, system.available_memory)
-            self.scheduler.use_draft(self.draft)
+            try:
+                draft = DraftModel.of(guest, engine, system.available_memory)
+                self.scheduler.use_draft(draft)
+            except BaseException:  # its memory would stay until this model is closed
+                guest.close()
+                raise
+            before, self.draft = self.draft, draft
             if before is not None:
                 before.engine.close()
 

@@ -72,10 +72,15 @@ def importable_name(path: str) -> str:
     return ".".join([PACKAGES[top], *rest])
 
 
+_LATER = "Later"
+_IMPORTING = "import_module", "imported", _LATER
+
+
 def imports_in(tree: ast.AST, package: str) -> Iterator[Import]:
     """Every import of a file of that package, with `from a import b` as a.b if that is a module.
 
-    `import_module` counts too: of the name that stands there, or of all that an f-string may name.
+    `import_module` counts too, and the package's own `imported` and `Later`: of the name that
+    stands there, or of all that an f-string may name.
     """
     for node, lazy in _with_laziness(tree, False):
         if isinstance(node, ast.Import):
@@ -84,8 +89,9 @@ def imports_in(tree: ast.AST, package: str) -> Iterator[Import]:
             base = resolve_name("." * node.level + (node.module or ""), package)
             full = [f"{base}.{alias.name}" for alias in node.names]
             names = [name if name in MODULES else base for name in full]
-        elif isinstance(node, ast.Call) and ast.unparse(node.func).endswith("import_module"):
+        elif isinstance(node, ast.Call) and ast.unparse(node.func).endswith(_IMPORTING):
             names = [name for a in node.args[:1] for name in _named(a)]
+            lazy |= ast.unparse(node.func).endswith(_LATER)
         else:
             continue
         yield from (Import(name, node.lineno, lazy) for name in dict.fromkeys(names))

@@ -25,6 +25,8 @@ from tests.architecture.house import MODULES, functions_in, imports_in
         ("if typing.TYPE_CHECKING:\n    import numpy", [("numpy", True)]),
         ("try:\n    import numpy\nexcept ImportError: pass", [("numpy", False)]),
         ("def f():\n    return importlib.import_module('torch')", [("torch", True)]),
+        ("def f():\n    return imported('llguidance')", [("llguidance", True)]),
+        ("models = Later('halfbyte.models')", [("halfbyte.models", True)]),
         ("import_module(f'halfbyte.kernels.limits.{x}')",
          [("halfbyte.kernels.limits.bandwidth", False),
           ("halfbyte.kernels.limits.int8_peak", False)]),

@@ -57,7 +57,7 @@ ROOMS = {
          "tokenizer"),
         "numpy",
     ),
-    "constraints": ("tokenizer", "numpy"),
+    "constraints": ("tokenizer", "llguidance numpy"),
     "prompt": ("prompt.template tokenizer", "numpy"),
     "prompt.template": ("", "jinja2"),
     "quality": ("families gguf kernels.quantizers tokenizer", "gguf numpy"),
@@ -67,7 +67,7 @@ ROOMS = {
         "gguf numpy safetensors typing_extensions",
     ),
     "models": ("converting gguf settings", "filelock huggingface_hub"),
-    "planning": ("constraints families generation prompt tokenizer", ""),
+    "planning": ("constraints families generation prompt tokenizer", "llguidance"),
     "methods": (
         ("engine generation kernels.compiler lora planning prompt quality settings system "
          "tokenizer"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
@@ -14,6 +14,7 @@ import pytest
 
 from halfbyte.cli import main
 from halfbyte.converting.recipe import KEEP, RECIPES
+from halfbyte.families import registry
 from halfbyte.families.config import ExpertsConfig, ModelConfig, RopeConfig
 from halfbyte.families.delta_net_config import DeltaNet
 from halfbyte.families.from_hf import config_from_hf
@@ -82,6 +83,16 @@ def test_every_family_has_answers_of_transformers(
     made = (config_from_hf(Path("x"), tiny_llama.config(tiny_llama.Tiny(**spec))) for spec in specs)
     assert {config.architecture for config in made} == set(FAMILIES)
     assert types == set(BY_MODEL_TYPE), "a case in benchmarks/make_golden.py for each model_type"
+
+
+def test_every_file_of_a_family_is_in_the_registry() -> None:
+    def plain(names: Iterable[str]) -> list[str]:
+        return sorted(re.sub("[-_]", "", name) for name in names)
+
+    files = Path(registry.__file__).parent.glob("*.py")
+    families = [path.stem for path in files if "\nFAMILY = " in path.read_text("utf-8")]
+    assert plain(families) == plain(FAMILIES)
+    assert all(FAMILIES[name].architecture == name for name in FAMILIES)
 
 
 @pytest.mark.parametrize("architecture", FAMILIES)

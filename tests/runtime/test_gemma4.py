@@ -80,6 +80,15 @@ def test_threads(path: Path, model: halfbyte.Model, ids: list[int]) -> None:
         assert (alone.logits(ids) == model.logits(ids)).all()
 
 
+def test_a_window_that_is_asked_for(path: Path, model: halfbyte.Model, ids: list[int]) -> None:
+    """In layers that have none: of heads of another size, whose keys others read."""
+    plain, _ = _run(model.engine, ids, [200, 100])
+    with halfbyte.load(path, threads=2, attention_window=80, attention_sinks=3) as asked:
+        whole, _ = _run(asked.engine, ids, [200, 100])
+        assert (_run(asked.engine, ids, [130, 1, 69, 96, *[1] * 4])[0] == whole).all()
+    assert (whole[:83] == plain[:83]).all() and (whole[-1] != plain[-1]).any()
+
+
 def test_remembered_prompts(path: Path, ids: list[int], tmp_path: Path) -> None:
     def ask(model: halfbyte.Model) -> tuple[list[int], list[float], int]:
         done = model.complete(ids, max_tokens=8, logprobs=0)

@@ -25,8 +25,8 @@ from halfbyte.kernels.pool import Pool
 
 WINDOW, SINKS = 150, 4
 # Groups of 3 and 2, neighbours and norms; codes; with windows of its own, positions of all kinds,
-# sinks that are logits.
-EXACT = ("F32", "Qwen3", "Cohere2", "positions", "gpt-oss")
+# heads of two sizes and keys that layers share, sinks that are logits.
+EXACT = ("F32", "Qwen3", "Cohere2", "positions", "Gemma4", "gpt-oss")
 NAMES = (*EXACT, "int8", "F32-f16-cache")
 
 

@@ -24,8 +24,8 @@ from halfbyte.families.config import ModelConfig
 from halfbyte.kernels.layouts.kv_pages import PAGE, KVLayout, WindowedLayout
 from halfbyte.kernels.pool import Pool
 
-# All layers; some; with sinks; codes; heads of several numbers; fused matrices.
-NAMES = ("window", "positions", "gpt-oss", "int4", "Laguna")
+# All layers; some, with fused matrices; sinks; codes; heads of several numbers, and of two sizes.
+NAMES = ("window", "positions", "gpt-oss", "int4", "Laguna", "Gemma4")
 
 
 @pytest.fixture(params=NAMES)

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 import halfbyte
+from halfbyte.engine.engine import Engine
 from halfbyte.errors import EngineError, RequestError
+from halfbyte.generation.scheduler import Scheduler
+from halfbyte.generation.speculation.draft_model import DraftModel
 
 ASKED = {"prompt": "def gcd(a, b):\n    ", "max_tokens": 30}
 
@@ -39,3 +43,35 @@ def test_another_vocabulary_is_refused(infill_model: halfbyte.Model, tiny_gguf: 
     ):
         infill_model.use_draft(other)
     assert infill_model.draft is None
+
+
+@pytest.mark.parametrize("fails", ["of", "use_draft"])
+def test_one_that_cannot_guess_leaves_all_as_it_was(
+    fails: str, infill_model: halfbyte.Model, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[Engine] = []
+    usual = DraftModel.of
+
+    def no_memory(*_: object) -> None:
+        raise EngineError("memory is short")
+
+    def of(guest: Engine, *others: Any) -> DraftModel:
+        made.append(guest)
+        if fails == "of":
+            no_memory()
+        return usual(guest, *others)
+
+    with halfbyte.load("infill-10m", threads=1) as model:
+        expected = model.complete(**ASKED).tokens
+        model.use_draft(model)
+        before = model.draft
+        with monkeypatch.context() as patched:
+            patched.setattr(DraftModel, "of", of)
+            if fails == "use_draft":
+                patched.setattr(Scheduler, "use_draft", no_memory)
+            with pytest.raises(EngineError, match="memory is short"):
+                model.use_draft(infill_model)
+        with pytest.raises(EngineError, match="closed"):
+            made[0].check_open()
+        assert before is not None and model.draft is before
+        assert model.complete(**ASKED).tokens == expected

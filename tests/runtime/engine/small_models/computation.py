@@ -11,10 +11,14 @@ from .rounding import F64, as_bf16, as_int8, as_whole, kept_as
 
 
 class Computation:
-    """A forward pass of a model over n tokens, which rounds as halfbyte does or not at all."""
+    """A forward pass of a model over n tokens, which rounds as halfbyte does or not at all.
+
+    `seen` is what attention of each layer so far has been given: later layers may read its keys.
+    """
 
     def __init__(self, model: Model, n: int, rounds: bool) -> None:
         self.model, self.n, self.rounds = model, n, rounds
+        self.seen: dict[int, F64] = {}
         self.w = {name: value.astype(np.float64) for name, value in model.exact.items()}
 
     @property
@@ -60,6 +64,6 @@ class Computation:
         """The family's activation."""
         if self.config.architecture.startswith("nemotron"):
             return np.square(np.maximum(x, 0))
-        if self.config.architecture in ("gemma", "starcoder2"):
+        if self.config.architecture in ("gemma", "gemma4", "starcoder2"):
             return x / 2 * (1 + np.tanh((2 / np.pi) ** 0.5 * (x + 0.044715 * x**3)))
         return x / (1 + np.exp(-x))

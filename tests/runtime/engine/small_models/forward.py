@@ -40,7 +40,7 @@ def reference(model: Model, tokens: Sequence[int], *, rounds: bool = False) -> R
     8-bit inputs of quantized matrices (activations.py), keys and values as the cache keeps them.
     """
     m, c = Computation(model, len(tokens), rounds), model.config
-    scale = c.dim**0.5 if c.architecture == "gemma" else c.embedding_scale
+    scale = c.dim**0.5 if c.architecture in ("gemma", "gemma4") else c.embedding_scale
     x = m.w["token_embd.weight"][tokens] * scale
     states, attentions = [x], []
     for i in range(c.n_layers):
@@ -69,6 +69,7 @@ def reference(model: Model, tokens: Sequence[int], *, rounds: bool = False) -> R
             x = x + network(m, begun, i, "attn_norm")
         elif c.has_network(i):
             x = x + network(m, x, i, norms[1]) * c.residual_scale
+        x = x * m.w.get(at + "layer_output_scale.weight", 1)
         states.append(x)
     is_tied = "output.weight" not in m.w
     name = "token_embd.weight" if is_tied else "output.weight"
@@ -82,6 +83,7 @@ def reference(model: Model, tokens: Sequence[int], *, rounds: bool = False) -> R
 def _attention(m: Computation, i: int, h: F64) -> tuple[F64, F64]:
     """What heads of layer i give before their last matrix, and their weights (n_heads, T, T)."""
     c, at, n = m.config, f"blk.{i}.", m.n
+    m.seen[i] = h
     q, k, v = _latent_qkv(m, h, i) if c.latent else _qkv(m, h, i)
     position = np.arange(n)[:, None, None]
     if c.attention_window:
@@ -141,14 +143,27 @@ def _qkv(m: Computation, h: F64, i: int) -> tuple[F64, F64, F64]:
 
 def _unrotated(m: Computation, h: F64, i: int) -> tuple[F64, F64, F64]:
     """The same as they are before they know of positions, keys and values once each."""
-    c, at, d = m.config, f"blk.{i}.", m.config.head_dim
-    q, k, v = (m.product(h, f"{at}attn_{name}.weight") for name in "qkv")
+    c, at, d, own = m.config, f"blk.{i}.", m.config.head_dim_of(i), m.config.kv_layer(i)
+    other, seen = f"blk.{own}.", m.seen[own]  # whose keys and values it reads
+    q, k = m.product(h, at + "attn_q.weight"), m.product(seen, other + "attn_k.weight")
+    if c.values_are_keys(own):
+        v = _as_in_files(m, k.reshape(m.n, -1, d), i)
+    else:
+        v = m.product(seen, other + "attn_v.weight")
     if c.architecture == "olmo2":  # norms of all heads together
-        q, k = m.norm(q, at + "attn_q_norm"), m.norm(k, at + "attn_k_norm")
+        q, k = m.norm(q, at + "attn_q_norm"), m.norm(k, other + "attn_k_norm")
     q, k, v = (y.reshape(m.n, -1, d) for y in (q, k, v))
     if c.architecture != "olmo2":
-        q, k = m.norm(q, at + "attn_q_norm"), m.norm(k, at + "attn_k_norm")
+        q, k = m.norm(q, at + "attn_q_norm"), m.norm(k, other + "attn_k_norm")
+    if c.architecture == "gemma4":
+        v = v / np.sqrt((v * v).mean(-1, keepdims=True) + c.norm_eps)
     return q, k, v
+
+
+def _as_in_files(m: Computation, k: F64, i: int) -> F64:
+    """Keys whose pairs are neighbours, in the order of files, where they are half a head apart."""
+    r = _n_rotated(m, i)
+    return np.concatenate([k[..., 0:r:2], k[..., 1:r:2], k[..., r:]], -1)
 
 
 def _latent_qkv(m: Computation, h: F64, i: int) -> tuple[F64, F64, F64]:
@@ -174,7 +189,7 @@ def _by_heads(m: Computation, x: F64, name: str) -> F64:
 
 def _shared(m: Computation, x: F64, i: int) -> F64:
     """Keys or values, once for each query head of layer i."""
-    return x.repeat(m.config.heads_of(i) // m.config.n_kv_heads, axis=1)
+    return x.repeat(m.config.heads_of(i) // m.config.kv_heads_of(i), axis=1)
 
 
 def _rotated(m: Computation, x: F64, i: int, positions: NDArray[np.int64] | None = None) -> F64:
@@ -185,11 +200,17 @@ def _rotated(m: Computation, x: F64, i: int, positions: NDArray[np.int64] | None
         return x
     factors = m.model.weights.rope_factors if one is c.rope else {}
     positions = np.arange(m.n) if positions is None else positions
-    angles = positions[:, None] * one.frequencies(c.head_dim, N_CTX, factors)
-    turns, r = np.exp(1j * angles)[:, None] * one.attention_factor, one.n_features or c.head_dim
+    angles = positions[:, None] * one.frequencies(c.head_dim_of(i), N_CTX, factors)
+    turns, r = np.exp(1j * angles)[:, None] * one.attention_factor, _n_rotated(m, i)
     turned = (x[..., 0:r:2] + 1j * x[..., 1:r:2]) * turns
     rotated = np.stack([turned.real, turned.imag], -1).reshape(*x.shape[:2], r)
     return np.concatenate([rotated, x[..., r:]], -1)
+
+
+def _n_rotated(m: Computation, i: int) -> int:
+    """How many of a head's features a layer turns."""
+    one = m.config.rope_of(i)
+    return (one and one.n_features) or m.config.head_dim_of(i)
 
 
 def _capped(x: F64, cap: float) -> F64:

@@ -9,6 +9,7 @@ from typing import Any
 from halfbyte.families.config import ExpertsConfig, ModelConfig, RopeConfig
 from halfbyte.families.delta_net_config import DeltaNet
 from halfbyte.families.latent_config import LatentConfig
+from halfbyte.families.layer_sizes import LayerSizes
 from halfbyte.families.mamba2_config import Mamba2
 from halfbyte.families.rope import Temperature, Yarn
 from halfbyte.families.short_conv_config import ShortConv
@@ -159,6 +160,17 @@ SHAPES = {
         "F32", "f32", 72, 7, 1, 16, 52, 70, architecture="laguna",
         changes={"layer_heads": (3, 7), "gate_dim": 16, "sliding_window": 50,
                  "sliding_layers": (False, True), "local_rope": RopeConfig(1e3, n_features=8)},
+    ),
+    # Heads of two sizes, in numbers of their own; values made of keys; layers that read the keys of
+    # others, with a window and without.
+    "Gemma4": Shape(
+        "F32", "f32", 64, 4, 2, 32, 80, 99, n_layers=5, is_tied=True, architecture="gemma4",
+        sliding_window=50,
+        changes={"sliding_layers": (True, False, True, True, False), "attention_scale": 0.3,
+                 "rope": RopeConfig(1e4, n_features=16),
+                 "local_rope": RopeConfig(1e3, n_features=24),
+                 "sizes": LayerSizes((24, 32, 24, 24, 32), (2, 4, 2, 2, 4), (52, 52, 52, 80, 80),
+                                     2, (False, True, False, False, False))},
     ),
     # With fused matrices, whose parts fill no tile.
     "positions": Shape(
