@@ -64,11 +64,6 @@ FLAG_KEYS = {
 }
 IDENTITY = "identity"  # sentencepiece's rule that changes nothing
 NO_NORMALIZER = "null"  # said of a tokenizer without any
-# All keys of our own that a file made of this one keeps.
-OWN_KEYS = (
-    ENDS_KEY, NORMALIZER_KEY, RULE_KEY, SPACING_KEY, ADDED_KEY, WHOLE_WORDS_KEY,
-    *FLAG_KEYS.values(),
-)  # fmt: skip
 # Where a space is put, if at all: before each part of a text that special tokens part, before the
 # whole alone, or as Metaspace's two schemes of these names, which put none before a space.
 EACH, ONCE, ALWAYS, FIRST = "", "once", "always", "first"
