@@ -31,6 +31,7 @@ from halfbyte.tokenizer.token_flags import TokenFlags, checked_spans
 from halfbyte.tokenizer.vocabulary import (
     BYTE,
     CONTROL,
+    TOOL_USE,
     UNKNOWN,
     UNUSED,
     USER_DEFINED,
@@ -208,9 +209,8 @@ class Tokenizer:
     def decode(self, ids: Iterable[int], *, strip_prefix_space: bool = True) -> str:
         """The text of ids: control tokens give nothing; bytes that are not UTF-8 give U+FFFD.
 
-        The space that sentencepiece puts before a text's first word is taken off, unless
-        `strip_prefix_space` is false, as for text from the middle of something. The first space of
-        the unknown token, or of a byte's, is none of these.
+        The space that sentencepiece puts before a text's first word, and no other, is taken off,
+        unless `strip_prefix_space` is false, as for text from the middle of something.
         """
         check_flag("strip_prefix_space", strip_prefix_space)
         try:
@@ -319,7 +319,7 @@ def _chat_template(vocabulary: Vocabulary) -> str | None:
     named = vocabulary.named_templates
     if vocabulary.chat_template is not None or not named:
         return vocabulary.chat_template
-    name = "tool_use" if "tool_use" in named else next(iter(named))
+    name = TOOL_USE if TOOL_USE in named else next(iter(named))
     text = "no default chat template among %s: %r is used"
     warn_about(log, vocabulary.path, text, ", ".join(named), name)
     return named[name]
