@@ -208,10 +208,12 @@ class OutOfPagesError(EngineError):
         super().__init__(message, hint=hint)
 
 
-def unreadable(path: str | PathLike[str], expected: str, error: OSError) -> ModelFileError:
+def unreadable(
+    path: str | PathLike[str], expected: str, error: OSError | ValueError
+) -> ModelFileError:
     """The error for a file that the system does not open, whether it is missing or not."""
     kind = MissingFileError if isinstance(error, FileNotFoundError) else ModelFileError
-    return kind(path, expected=expected, got=error.strerror or str(error))
+    return kind(path, expected=expected, got=getattr(error, "strerror", None) or str(error))
 
 
 def _rebuilt(kind: type[HalfbyteError], args: tuple[object, ...]) -> HalfbyteError:

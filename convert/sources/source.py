@@ -36,7 +36,7 @@ from halfbyte.converting.sources.source_tensors import (
     TensorSource,
 )
 from halfbyte.errors import ConversionError
-from halfbyte.families.config import DENSE_KEY, WINDOW_KEY, ModelConfig
+from halfbyte.families.config import ModelConfig
 from halfbyte.families.from_hf import config_from_hf
 from halfbyte.families.left_out import left_out
 from halfbyte.families.model_card import sampling_from_hf
@@ -48,10 +48,11 @@ from halfbyte.gguf.file import GGUFFile
 from halfbyte.gguf.shard_name import without_number
 from halfbyte.gguf.split import model_file
 from halfbyte.gguf.strings import Strings
+from halfbyte.quality.figures import FIGURE_KEYS
 from halfbyte.quality.layer_source import GGUFSource, LayerSource
 from halfbyte.tokenizer import Tokenizer
 from halfbyte.tokenizer.files import read_vocabulary
-from halfbyte.tokenizer.vocabulary import OWN_KEYS, Vocabulary
+from halfbyte.tokenizer.vocabulary import Vocabulary
 
 log = logging.getLogger(__name__)
 
@@ -60,9 +61,8 @@ _GENERATION = "generation_config.json"
 # What describes the file that was read, not the one that is written.
 _OWN_KEYS = (
     "general.architecture", "general.file_type", "general.quantization_version",
-    "general.alignment", "split.",
+    "general.alignment", "split.", *FIGURE_KEYS,
 )  # fmt: skip
-_KEPT = (*OWN_KEYS, WINDOW_KEY, DENSE_KEY)  # keys of halfbyte's that a file made of this one keeps
 
 
 class Source(ABC):
@@ -177,8 +177,8 @@ class FileModel(Source):
         meta = gguf.GGUFWriter(path, old.get_str("general.architecture"))
         meta.add_name(name)
         for key in old:
-            is_own = key.startswith((*_OWN_KEYS, "halfbyte.")) and key not in _KEPT
-            if key == "general.name" or is_own or key.endswith(f".{NEXT_KEY}"):
+            is_own = key == "general.name" or key.startswith(_OWN_KEYS)
+            if is_own or key.endswith(f".{NEXT_KEY}"):
                 continue
             if key.endswith(".block_count"):
                 add_layer_counts(meta, self.config)

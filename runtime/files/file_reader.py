@@ -43,7 +43,7 @@ class FileReader:
         self._error = error
         try:
             self._descriptor = os.open(path, _FLAGS)
-        except OSError as reason:
+        except (OSError, ValueError) as reason:  # such as a name with U+0000
             raise self._unreadable(what, reason) from reason
         # Many models are dropped and not closed.
         self._close = weakref.finalize(self, os.close, self._descriptor)
@@ -120,11 +120,12 @@ class FileReader:
         self._descriptor = -1  # the number may soon be another file's
         self._close()
 
-    def _unreadable(self, what: str, reason: OSError) -> ModelFileError:
+    def _unreadable(self, what: str, reason: OSError | ValueError) -> ModelFileError:
         if self._error is ModelFileError:
             return unreadable(self.path, what, reason)
-        got = "nothing there" if isinstance(reason, FileNotFoundError) else reason.strerror
-        return self._error(self.path, expected=what, got=got or str(reason))
+        said = getattr(reason, "strerror", None) or str(reason)
+        got = "nothing there" if isinstance(reason, FileNotFoundError) else said
+        return self._error(self.path, expected=what, got=got)
 
     def _read_into(self, out: memoryview, at: int) -> int:
         """How many bytes came, 0 at the file's end."""

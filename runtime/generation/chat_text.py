@@ -26,6 +26,9 @@ class CallMarks(Protocol):
     def begins_with(self, text: str) -> bool | None:
         """Whether an answer that begins like this is a call without a mark; None: not clear yet."""
 
+    def is_open(self, text: str) -> bool:
+        """Whether a call stops within a value here, so that an end which follows is part of it."""
+
 
 class ChatText(ShownText):
     """An answer's text; `text` is its content, whose stops are the request's.
@@ -190,7 +193,7 @@ class ChatText(ShownText):
 
     def _in_call(self) -> bool:
         end = self._marks.end if self._marks is not None else ""
-        at = self._left.find(end) if end else -1
+        at = self._end_of_call(end) if end else -1
         if at >= 0:
             self._call(self._left[:at])
             self._left = self._left[at + len(end) :]
@@ -200,6 +203,13 @@ class ChatText(ShownText):
         self._call(self._left[:n])
         self._left = self._left[n:]
         return False
+
+    def _end_of_call(self, end: str) -> int:
+        """Where in what is left the call ends; -1: not yet."""
+        at = self._left.find(end)
+        while at >= 0 and self._marks and self._marks.is_open(self.calls[-1] + self._left[:at]):
+            at = self._left.find(end, at + 1)
+        return at
 
     def _begin_call(self, n_before: int) -> None:
         self._left = self._left[n_before:]

@@ -113,11 +113,20 @@ class ChatAsked:
                 for name, arguments in found:
                     if self.tools is not None and name not in known:
                         raise MalformedCall(f"no function is called {name!r:.80}")
-                    made = call_id(prompt.tokens, len(calls), name, arguments)
-                    calls.append(ToolCall(made, name, arguments))
+                    given = _whole(arguments)
+                    made = call_id(prompt.tokens, len(calls), name, given)
+                    calls.append(ToolCall(made, name, given))
             except MalformedCall as error:
                 return calls, ToolCallError(str(error), text)
         return calls, None
+
+
+def _whole(arguments: dict[str, Any]) -> dict[str, Any]:
+    """Arguments with U+FFFD for halves of characters, which JSON's escapes can name."""
+    text = json.dumps(arguments, ensure_ascii=False)
+    whole = text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+    made: dict[str, Any] = arguments if whole == text else json.loads(whole)
+    return made
 
 
 def call_id(prompt: Sequence[int], index: int, name: str, arguments: Mapping[str, Any]) -> str:

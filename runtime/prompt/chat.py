@@ -190,8 +190,9 @@ def _templated(
     parse_markers: bool,
     check: Callable[[str], None],
 ) -> ChatPrompt:
-    """What the file's own template makes of a conversation."""
-    source = tokenizer.chat_template
+    """What the file's own template makes of a conversation; one for tools goes before others."""
+    source = tokenizer.vocabulary.tool_template if asked.tools is not None else None
+    source = source or tokenizer.chat_template
     if source is None:
         raise UnsupportedModelError(
             tokenizer.path, "tokenizer.chat_template", expected="a chat template", got="none"

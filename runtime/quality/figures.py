@@ -95,6 +95,9 @@ class Figures:
         )
 
 
+FIGURE_KEYS = tuple(str(figure.metadata["key"]) for figure in fields(Figures))
+
+
 def measured_figures(
     file: GGUFFile,
     source: LayerSource,

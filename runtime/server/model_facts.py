@@ -32,6 +32,7 @@ class ModelFacts:
     names: what it is called, the most telling name first.
     tokenizer: its kind of vocabulary as GGUF has it, "llama" or "gpt2".
     template: of its chats; empty for a model without.
+    tool_template: of those with tools, where that is another one; else empty.
     can_infill: whether it was trained to.
     can_call: whether it can call functions in a way that is known here.
     n_weights: numbers in its tensors.
@@ -45,6 +46,7 @@ class ModelFacts:
     names: tuple[str, ...]
     tokenizer: str
     template: str
+    tool_template: str
     can_infill: bool
     can_call: bool
     n_weights: int
@@ -96,8 +98,10 @@ def _read(path: str, nbytes: int, mtime_ns: int) -> ModelFacts:
         return ModelFacts(
             config=config, names=card.names,
             tokenizer=file.metadata.get_str("tokenizer.ggml.model"),
-            template=tokenizer.chat_template or "", can_infill=encoder.can_infill,
-            can_call=_can_call(tokenizer.chat_template, path),
+            template=tokenizer.chat_template or "",
+            tool_template=tokenizer.vocabulary.tool_template or "",
+            can_infill=encoder.can_infill,
+            can_call=_can_call(tokenizer.vocabulary.tool_template or tokenizer.chat_template, path),
             n_weights=types.total(), type_name=types.most_common(1)[0][0].upper(),
             nbytes=file.nbytes, modified_s=mtime_ns / 1e9,
             stamp=hashlib.sha256(f"{path} {nbytes} {mtime_ns}".encode()).hexdigest(),

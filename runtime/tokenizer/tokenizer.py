@@ -29,7 +29,9 @@ from halfbyte.tokenizer.markers import marker_ids
 from halfbyte.tokenizer.piece_index import PieceIndex
 from halfbyte.tokenizer.token_flags import TokenFlags, checked_spans
 from halfbyte.tokenizer.vocabulary import (
+    BYTE,
     CONTROL,
+    TOOL_USE,
     UNKNOWN,
     UNUSED,
     USER_DEFINED,
@@ -207,17 +209,18 @@ class Tokenizer:
     def decode(self, ids: Iterable[int], *, strip_prefix_space: bool = True) -> str:
         """The text of ids: control tokens give nothing; bytes that are not UTF-8 give U+FFFD.
 
-        The space that sentencepiece puts before a text's first word is taken off, unless
-        `strip_prefix_space` is false, as for text from the middle of something.
+        The space that sentencepiece puts before a text's first word, and no other, is taken off,
+        unless `strip_prefix_space` is false, as for text from the middle of something.
         """
         check_flag("strip_prefix_space", strip_prefix_space)
         try:
-            each = iter(ids)
+            each = list(ids)
         except TypeError as error:
             raise RequestError("ids", expected="token ids", got=repr(ids)) from error
-        text = b"".join(self.token_bytes(i) for i in each)
+        text = b"".join(map(self.token_bytes, each))
         if strip_prefix_space and self._backend.adds_space and text.startswith(b" "):
-            text = text[1:]
+            first = next(i for i in each if self.token_bytes(i))
+            text = text[self.vocabulary.types[first] not in (UNKNOWN, BYTE) :]
         return text.decode(errors=DECODE_ERRORS)
 
     def token_bytes(self, token: int) -> bytes:
@@ -316,7 +319,7 @@ def _chat_template(vocabulary: Vocabulary) -> str | None:
     named = vocabulary.named_templates
     if vocabulary.chat_template is not None or not named:
         return vocabulary.chat_template
-    name = "tool_use" if "tool_use" in named else next(iter(named))
+    name = TOOL_USE if TOOL_USE in named else next(iter(named))
     text = "no default chat template among %s: %r is used"
     warn_about(log, vocabulary.path, text, ", ".join(named), name)
     return named[name]

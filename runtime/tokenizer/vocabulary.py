@@ -52,6 +52,7 @@ _USUAL_IDS = {"llama": {"unk": (0, UNKNOWN), "bos": (1, CONTROL), "eos": (2, CON
 # GGUF names one token by a role; the others that end an answer stand here.
 ENDS_KEY = "halfbyte.eog_token_ids"
 TEMPLATE_KEY = "tokenizer.chat_template"
+TOOL_USE = "tool_use"  # of a template beside the default one, as transformers and llama.cpp name it
 # What tokenizers' files say and GGUF has no key for: other programs do not read these.
 NORMALIZER_KEY = "halfbyte.tokenizer.normalizer"
 RULE_KEY = "halfbyte.tokenizer.normalization_rule"
@@ -64,11 +65,6 @@ FLAG_KEYS = {
 }
 IDENTITY = "identity"  # sentencepiece's rule that changes nothing
 NO_NORMALIZER = "null"  # said of a tokenizer without any
-# All keys of our own that a file made of this one keeps.
-OWN_KEYS = (
-    ENDS_KEY, NORMALIZER_KEY, RULE_KEY, SPACING_KEY, ADDED_KEY, WHOLE_WORDS_KEY,
-    *FLAG_KEYS.values(),
-)  # fmt: skip
 # Where a space is put, if at all: before each part of a text that special tokens part, before the
 # whole alone, or as Metaspace's two schemes of these names, which put none before a space.
 EACH, ONCE, ALWAYS, FIRST = "", "once", "always", "first"
@@ -131,6 +127,11 @@ class Vocabulary:
         if stated is not None and self.types[stated] in (UNKNOWN, CONTROL):
             return stated
         return self.types.index(UNKNOWN) if UNKNOWN in self.types else None
+
+    @property
+    def tool_template(self) -> str | None:
+        """The chat template for conversations with tools, where that is one of its own."""
+        return self.named_templates.get(TOOL_USE)
 
     @property
     def is_spelled_anew(self) -> bool:

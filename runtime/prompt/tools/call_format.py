@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from types import MappingProxyType
@@ -23,6 +24,8 @@ def _finite(text: str) -> float:
     return value
 
 
+# A text of JSON, and the quote that ends it.
+_TEXT = re.compile(r'"(?:[^"\\]|\\.)*("?)', re.DOTALL)
 # What can be written as JSON again.
 STRICT = json.JSONDecoder(parse_float=_finite, parse_constant=_finite)
 
@@ -64,6 +67,13 @@ class CallFormat(ABC):
     def begins_with(self, text: str) -> bool | None:
         """Whether an answer that begins like this is a call without a mark; None: not clear yet."""
         return False
+
+    def is_open(self, text: str) -> bool:
+        """Whether a call stops within a value here, so that an end which follows is part of it.
+
+        Models that write code, or text about calls, write such ends. Here values are JSON.
+        """
+        return is_within(_TEXT, text)
 
     @abstractmethod
     def parse(self, text: str, functions: Functions = NO_FUNCTIONS) -> list[Call]:
@@ -115,6 +125,24 @@ class CallFormat(ABC):
         return [message]
 
 
+def is_within(texts: re.Pattern[str], text: str) -> bool:
+    """Whether the last of the texts that a pattern finds has no end, which is its last group."""
+    ends = [found[found.lastindex or 0] for found in texts.finditer(text)]
+    return bool(ends) and not ends[-1]
+
+
+def value_at(text: str, at: int) -> tuple[Any, int]:
+    """The JSON value at a place, and where it ends.
+
+    Raises:
+        MalformedCall: there is none.
+    """
+    try:
+        return STRICT.raw_decode(text, at)
+    except (ValueError, RecursionError) as error:
+        raise MalformedCall(f"no JSON: {error}") from error
+
+
 def values_in(text: str) -> Iterator[Any]:
     """The JSON values in a text, one after another, between them blanks, commas or semicolons.
 
@@ -127,10 +155,7 @@ def values_in(text: str) -> Iterator[Any]:
             at += 1
         if at == len(text):
             return
-        try:
-            value, at = STRICT.raw_decode(text, at)
-        except (ValueError, RecursionError) as error:
-            raise MalformedCall(f"no JSON: {error}") from error
+        value, at = value_at(text, at)
         yield value
 
 

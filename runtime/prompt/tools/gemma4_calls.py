@@ -59,6 +59,10 @@ class Gemma4(CallFormat):
     end = "<tool_call|>"
     texts = (QUOTE,)
 
+    def is_open(self, text: str) -> bool:
+        """Whether a text between quotes has no end."""
+        return text.count(QUOTE) % 2 == 1
+
     def parse(self, text: str, functions: Functions = NO_FUNCTIONS) -> list[Call]:
         """The one call between the marks."""
         named = _NAME.match(text)

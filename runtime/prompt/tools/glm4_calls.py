@@ -17,7 +17,8 @@ from halfbyte.prompt.tools.call_format import (
     CallFormat,
     Functions,
     MalformedCall,
-    named_call,
+    arguments_of,
+    value_at,
 )
 from halfbyte.prompt.tools.call_grammar import Number, Spell, named_rules
 
@@ -43,13 +44,18 @@ class Glm4(CallFormat):
 
     def parse(self, text: str, functions: Functions = NO_FUNCTIONS) -> list[Call]:
         """The calls of an answer."""
-        calls: list[Call] = []
-        for part in text.split(_NEXT):
-            named = _NAMED.match(part)
-            if named is None:
-                raise MalformedCall(f"expected a name and an object, got {part!r:.80}")
-            calls.append(named_call(named[1], part[named.end() :]))
-        return calls
+        calls, at = list[Call](), 0
+        while named := _NAMED.match(text, at):
+            value, at = value_at(text, named.end())
+            calls.append(Call(named[1], arguments_of(value)))
+            rest = text[at:].lstrip()
+            if not rest:
+                return calls
+            at = len(text) - len(rest)
+            if not rest.startswith(_NEXT):
+                break
+            at += len(_NEXT)
+        raise MalformedCall(f"expected a name and an object, got {text[at:]!r:.80}")
 
     def grammar(self, functions: Functions, spell: Spell, number: Number = "any") -> str:
         """A call, and more of them."""

@@ -16,10 +16,11 @@ from halfbyte.prompt.tools.call_format import (
     CallFormat,
     Functions,
     MalformedCall,
+    is_within,
 )
 from halfbyte.prompt.tools.call_grammar import JSON_STYLE, Number, Spell, quoted
 from halfbyte.prompt.tools.parameters import TEXT, Parameters
-from halfbyte.prompt.tools.python_values import Reader, spelled
+from halfbyte.prompt.tools.python_values import TEXTS, Reader, spelled
 
 _NOTHING = '""'
 _MOST_IN_ANY_ORDER = 5  # required arguments: each choice of them has a rule
@@ -46,6 +47,10 @@ class Lfm2(CallFormat):
     name = "lfm2"
     begins = ("<|tool_call_start|>",)
     end = "<|tool_call_end|>"
+
+    def is_open(self, text: str) -> bool:
+        """Whether a text between quotes of either kind has no end."""
+        return is_within(TEXTS, text)
 
     def parse(self, text: str, functions: Functions = NO_FUNCTIONS) -> list[Call]:
         """The calls of a list; one alone may stand without brackets."""

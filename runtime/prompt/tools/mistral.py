@@ -13,14 +13,15 @@ from halfbyte.prompt.tools.call_format import (
     CallFormat,
     Functions,
     MalformedCall,
+    arguments_of,
     call_of,
-    named_call,
-    values_in,
+    value_at,
 )
 from halfbyte.prompt.tools.call_grammar import Number, Spell, call_rules, named_rules
 
 _MARK, _CALL_ID, _ARGUMENTS = "[TOOL_CALLS]", "[CALL_ID]", "[ARGS]"
 _ID = "/[A-Za-z0-9]{1,64}/"  # which some models write, as their templates do
+_BETWEEN = re.compile(r"(?:\[TOOL_CALLS\]|[ \t\r\n,;])+")  # calls
 _NAMED = re.compile(r"\s*([^\s\[{]+?)\s*(?:\[CALL_ID\][^\[{]*)?(?:\[ARGS\])?\s*(?=\{)")
 
 
@@ -33,17 +34,16 @@ class Mistral(CallFormat):
 
     def parse(self, text: str, functions: Functions = NO_FUNCTIONS) -> list[Call]:
         """The calls of either way: models write the other one, too."""
-        calls: list[Call] = []
-        for part in text.split(_MARK):
-            if not part.strip():
-                continue
-            named = _NAMED.match(part)
+        calls, at = list[Call](), _next_call(text, 0)
+        while at < len(text):
+            named = _NAMED.match(text, at)
+            value, at = value_at(text, named.end() if named else at)
             if named:
-                calls.append(named_call(named[1], part[named.end() :]))
-                continue
-            for value in values_in(part):
-                for one in value if isinstance(value, list) else [value]:
-                    calls.append(call_of(one, "arguments", "parameters"))
+                calls.append(Call(named[1], arguments_of(value)))
+            else:
+                listed = value if isinstance(value, list) else [value]
+                calls += [call_of(one, "arguments", "parameters") for one in listed]
+            at = _next_call(text, at)
         if not calls:
             raise MalformedCall("expected calls, got none")
         return calls
@@ -74,3 +74,9 @@ class NamedMistral(Mistral):
     def opening(self, name: str | None) -> str:
         """The mark and the function's name."""
         return _MARK if name is None else f"{_MARK}{name}{_ARGUMENTS}"
+
+
+def _next_call(text: str, at: int) -> int:
+    """Where the next call begins, or the end."""
+    between = _BETWEEN.match(text, at)
+    return between.end() if between else at

@@ -14,10 +14,11 @@ from halfbyte.prompt.tools.call_format import (
     CallFormat,
     Functions,
     MalformedCall,
+    is_within,
 )
 from halfbyte.prompt.tools.call_grammar import JSON_STYLE, Number, Spell, quoted
 from halfbyte.prompt.tools.parameters import Parameters
-from halfbyte.prompt.tools.python_values import Reader
+from halfbyte.prompt.tools.python_values import TEXTS, Reader
 
 
 class Olmo3(CallFormat):
@@ -27,6 +28,10 @@ class Olmo3(CallFormat):
     begins = ("<function_calls>",)
     end = "</function_calls>"
     is_last = True
+
+    def is_open(self, text: str) -> bool:
+        """Whether a text between quotes of either kind has no end."""
+        return is_within(TEXTS, text)
 
     def parse(self, text: str, functions: Functions = NO_FUNCTIONS) -> list[Call]:
         """The calls between the tags."""

@@ -16,6 +16,8 @@ _QUOTED = re.compile(
     r"|\"((?:[^\"\\]|\\.)*)\"|'((?:[^'\\]|\\.)*)'",
     re.DOTALL,
 )
+# A text in quotes of either kind, and the quote that ends it.
+TEXTS = re.compile(r"\"(?:[^\"\\]|\\.)*(\"?)|'(?:[^'\\]|\\.)*('?)", re.DOTALL)
 _NUMBER = re.compile(r"[+-]?(?:\d[\d_]*(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?")
 _WORD = re.compile(r"[A-Za-z]+")
 _WORDS: Mapping[str, Any] = {

@@ -72,6 +72,10 @@ class Tagged(CallFormat):
             at = tail.end()
         return calls
 
+    def is_open(self, text: str) -> bool:
+        """Whether the last argument has no end."""
+        return text.rfind(self.key) > text.rfind(self.value_end)
+
     def key_ends(self, *, is_text: bool) -> tuple[str, ...]:
         """What stands between an argument's name and its value, a text or JSON."""
         return self.key_end

@@ -28,7 +28,7 @@ async def props(exchange: Exchange, asked: None) -> Reply:
     """
     name, model = await loaded_model_of(exchange, exchange.query.get("model"))
     facts = await _facts(exchange, name) if model is None else _loaded_facts(model)
-    template = facts["chat_template"]
+    template, for_tools = facts["chat_template"], facts.pop("chat_template_tool_use")
     return Json({
         "total_slots": exchange.settings.n_places,
         "model_alias": name,
@@ -39,11 +39,12 @@ async def props(exchange: Exchange, asked: None) -> Reply:
         "endpoint_metrics": True,
         "ui": True,
         "ui_settings": {},
-        "chat_template_caps": _abilities(template),
+        "chat_template_caps": _abilities(for_tools or template),
         "build_info": f"halfbyte-{halfbyte.__version__}",
         "is_sleeping": model is None,
         "cors_proxy_enabled": False,
         **facts,
+        **({"chat_template_tool_use": for_tools} if for_tools else {}),
     })  # fmt: skip
 
 
@@ -54,6 +55,7 @@ def _loaded_facts(model: ServedModel) -> dict[str, Any]:
         "model_ftype": _ftype(model),
         "model_path": Path(model.model.path).name,
         "chat_template": tokenizer.chat_template or "",
+        "chat_template_tool_use": tokenizer.vocabulary.tool_template or "",
         "bos_token": "" if tokenizer.bos_id is None else tokenizer.piece(tokenizer.bos_id),
         "eos_token": "" if tokenizer.eos_id is None else tokenizer.piece(tokenizer.eos_id),
     }
@@ -67,6 +69,7 @@ async def _facts(exchange: Exchange, name: str) -> dict[str, Any]:
         "model_ftype": facts.type_name if facts else "",
         "model_path": Path(source).name,
         "chat_template": facts.template if facts else "",
+        "chat_template_tool_use": facts.tool_template if facts else "",
         "bos_token": "", "eos_token": "",
     }  # fmt: skip
 

@@ -53,7 +53,9 @@ def test_a_closed_file_is_no_other(tmp_path: Path) -> None:
 
 def test_what_is_no_file(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
-    for name, said in (("absent", "got"), (".", "got a folder"), ("pipe", "got a pipe")):
+    for name, said in (
+        ("absent", "got"), (".", "got a folder"), ("pipe", "got a pipe"), ("a\0b", "got embedded"),
+    ):  # fmt: skip
         for error in (ModelFileError, ConversionError):
             with pytest.raises(error, match=said):
                 FileReader(tmp_path / name, error)

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from halfbyte.generation.chat_text import ChatText
+from halfbyte.prompt.tools.formats import GENERIC, KNOWN
 from halfbyte.prompt.tools.hermes import Hermes
 from halfbyte.prompt.tools.llama3 import Llama3
 from halfbyte.prompt.tools.mistral import Mistral
@@ -44,6 +45,28 @@ ANSWERS: list[tuple[dict[str, Any], str, str, str, list[str]]] = [
     ({"calls": Llama3()}, 'It is {"name": "f"}', "", 'It is {"name": "f"}', []),
     ({"calls": Mistral()}, '[TOOL_CALLS][{"name": "f"}]', "", "", ['[{"name": "f"}]']),
 ]  # fmt: skip
+
+# Of the formats whose calls have an end, a call with a text in it.
+_LISTED = '[{"name": "f", "arguments": {"x": "%s"}}]'
+_FENCED = "<｜tool▁call▁begin｜>function<｜tool▁sep｜>f\n```json\n%s\n```<｜tool▁call▁end｜>"
+_LINES = "<function=f>\n<parameter=x>\n%s\n</parameter>\n</function>\n"
+_DSML = '<｜DSML｜invoke name="f">\n<｜DSML｜parameter name="x" string="true">%s'
+ONE_CALL = {
+    "hermes": '\n{"name": "f", "arguments": {"x": "%s"}}\n',
+    "exaone-4": '{"name": "f", "arguments": {"x": "%s"}}',
+    **dict.fromkeys(("generic", "nemotron", "phi-4"), _LISTED),
+    "apertus": '[{"f": {"x": "%s"}}]',
+    "command-r7b": '[\n    {"tool_name": "f", "parameters": {"x": "%s"}}\n]',
+    "deepseek": '<｜tool▁call▁begin｜>f<｜tool▁sep｜>{"x": "%s"}<｜tool▁call▁end｜>',
+    "deepseek-v3": _FENCED % '{"x": "%s"}',
+    "olmo-3": 'f(x="%s")',
+    "lfm2": "[f(x='%s')]",
+    "gemma-4": 'call:f{x:<|"|>%s<|"|>}',
+    "qwen3-coder": f"\n{_LINES}",
+    "seed-oss": "<function=f>\n<parameter=x>%s</parameter>\n</function>\n",
+    "glm": "f\n<arg_key>x</arg_key>\n<arg_value>%s</arg_value>\n",
+    "dsml": f"\n{_DSML}</｜DSML｜parameter>\n</｜DSML｜invoke>\n",
+}
 
 
 def read(how: dict[str, Any], pieces: list[str], stops: tuple[str, ...] = ()) -> ChatText:
@@ -92,6 +115,22 @@ def test_a_stop_counts_in_the_content_alone() -> None:
         BOTH, list("<think>END</think>say <tool_call>END</tool_call> so END more"), ("END",)
     )
     assert (text.reasoning, text.text, text.calls) == ("END", "say so ", ["END"])
+
+
+@pytest.mark.parametrize("name", [name for name, form in KNOWN.items() if form.end] + ["generic"])
+def test_an_end_within_a_value_is_part_of_it(name: str) -> None:
+    """As in code about calls, which is written by calls."""
+    form = KNOWN.get(name, GENERIC)
+    schema = {"f": {"parameters": {"properties": {"x": {"type": "string"}}}}}
+    for value in (f"a {form.end} b", form.end * 2, f"'{form.end}"):
+        if name == "lfm2":
+            value = value.replace("'", r"\'")
+        written = f"So:\n{form.begins[0]}{ONE_CALL[name] % value}{form.end} and more"
+        for pieces in ([written], list(written)):
+            text = read({"calls": form}, pieces)
+            assert (text.text, text.calls) == ("So:\nand more", [ONE_CALL[name] % value])
+            called = [("f", {"x": value.replace("\\", "")})]
+            assert form.parse(text.calls[0], schema) == called
 
 
 def test_a_call_without_its_end_is_known_as_one() -> None:

@@ -125,13 +125,21 @@ def test_a_malformed_call_is_an_error_that_has_it(
     assert done.tool_error is not None and calls(done) == [("weather", {"city": "Rome"})]
     with pytest.raises(ToolCallError) as caught:
         done.check_calls()
-    assert caught.value.text == call and caught.value.completion is done and done.text == "So:"
+    told = call + "</tool_call>" * call.endswith("argu")  # within a text that is no end
+    assert caught.value.text == told and caught.value.completion is done and done.text == "So:"
     assert (
         caught.value.reason in str(caught.value)
         and caught.value.reason in done.to_dict()["tool_error"]
     )
     assert pickle.loads(pickle.dumps(done)).tool_error.reason == caught.value.reason
     Chat(open_with(HERMES), tools=[TOOL]).says(f"<tool_call>{ROME}</tool_call>").check_calls()
+
+
+@pytest.mark.usefixtures("unenforced")
+def test_halves_of_characters_are_none(open_with: Callable[[str], Tokenizer]) -> None:
+    call = ROME.replace("Rome", r"\ud83d \ud83d\ude00 \ude00")
+    done = Chat(open_with(HERMES), tools=[TOOL]).says(f"<tool_call>{call}</tool_call>")
+    assert calls(done) == [("weather", {"city": "\ufffd \N{GRINNING FACE} \ufffd"})]
 
 
 @pytest.mark.usefixtures("unenforced")

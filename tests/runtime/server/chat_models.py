@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import cache
 from pathlib import Path
@@ -35,8 +35,8 @@ def _packaged() -> gguf.GGUFReader:
     return gguf.GGUFReader(PACKAGED)  # which takes a while to look at each field
 
 
-def with_template(path: Path, template: str) -> Path:
-    """The packaged model's file with a chat template."""
+def with_template(path: Path, template: str | Sequence[Mapping[str, str]]) -> Path:
+    """The packaged model's file with a chat template, or several, as `{"name", "template"}`."""
     reader, writer = _packaged(), gguf.GGUFWriter(path, "llama")
     copy_keys(reader, writer)
     writer.add_chat_template(template)

@@ -33,6 +33,15 @@ def test_sentencepiece_ids_and_text(
         assert small_spm.decode(ids) == text
 
 
+@settings(max_examples=300)
+@given(st.lists(st.one_of(st.sampled_from([0, 1, 35, 259]), st.integers(0, 499)), max_size=6))
+def test_any_ids_are_sentencepieces_text(
+    small_spm: Tokenizer, theirs_spm: SentencePieceProcessor, ids: list[int]
+) -> None:
+    """The unknown token's space, and the byte 32, are not the one that is put before a text."""
+    assert small_spm.decode(ids) == theirs_spm.decode(ids)
+
+
 @settings(max_examples=200)
 @given(TEXTS)
 def test_byte_level_ids_and_text(small_bpe: tuple[Tokenizer, HFTokenizer], text: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 from played_chat import (
@@ -12,6 +13,7 @@ from played_chat import (
     DEEPSEEK_V3,
     GLM4,
     GRANITE,
+    HERMES,
     PHI4,
     ROME,
     SMOLLM3,
@@ -21,6 +23,7 @@ from played_chat import (
     calls,
 )
 
+from halfbyte.prompt.tools.formats import KNOWN
 from halfbyte.prompt.tools.placed import place_of
 from halfbyte.tokenizer import Tokenizer
 
@@ -52,6 +55,19 @@ def test_a_conversation_with_calls(
     user = [{"role": "user", "content": answer}]
     is_text = bool(tokenizer.token_bytes(mark))  # as vocabularies may have it
     assert is_text or mark not in Chat(tokenizer, messages=user).prompt.tokens
+
+
+def test_a_template_for_tools_goes_before_the_default_one(
+    open_with: Callable[[str], Tokenizer],
+) -> None:
+    """As with transformers and llama.cpp: Hermes 3's files have one beside a plain one."""
+    plain = open_with(CHATML).vocabulary
+    tokenizer = Tokenizer(replace(plain, named_templates={"rag": "no", "tool_use": HERMES}))
+    chat = Chat(tokenizer, tools=[TOOL])
+    assert chat.prompt.calls == KNOWN["hermes"] and "<tools>" in chat.asked
+    assert chat.asked == Chat(open_with(HERMES), tools=[TOOL]).asked
+    for options in ({}, {"tools": [TOOL], "tool_choice": "none"}):
+        assert Chat(tokenizer, **options).asked == Chat(open_with(CHATML)).asked
 
 
 def test_a_system_message_is_kept(open_with: Callable[[str], Tokenizer]) -> None:

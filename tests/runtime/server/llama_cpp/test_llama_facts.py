@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -10,6 +11,7 @@ import pytest
 
 import halfbyte
 from halfbyte.server.shelf import Shelf
+from tests.runtime.server.chat_models import CALLS, with_template
 from tests.runtime.server.conftest import serving
 
 NUMBER, TEXT = (int, float), str
@@ -67,7 +69,21 @@ def test_properties_have_the_context_that_llama_vscode_reads(http: httpx.Client)
     assert defaults["params"]["seed"] == (1 << 32) - 1 and defaults["params"]["top_k"] == 40
     assert (got["bos_token"], got["eos_token"]) == ("<s>", "</s>")
     assert got["model_path"] == "infill-10m.gguf"  # no folder of the server's
+    assert "chat_template_tool_use" not in got
     assert http.post("/props", json={}).status_code == 501
+
+
+def test_a_template_for_tools_is_told_beside_the_default_one(tmp_path: Path) -> None:
+    named = [{"name": "default", "template": "plain"}, {"name": "tool_use", "template": CALLS}]
+    path = str(with_template(tmp_path / "m.gguf", named))
+    with halfbyte.load(path, threads=1) as model:
+        shelf = Shelf({"loaded": path, "other": path}, halfbyte.load)
+        shelf.put("loaded", model)
+        with serving(shelf) as url, httpx.Client(base_url=url, trust_env=False) as client:
+            for name in ("loaded", "other"):
+                got = client.get("/props", params={"model": name}).json()
+                assert (got["chat_template"], got["chat_template_tool_use"]) == ("plain", CALLS)
+                assert got["chat_template_caps"]["supports_tools"]
 
 
 def test_models_are_llamacpps_own(http: httpx.Client, two: httpx.Client) -> None:
