@@ -12,15 +12,14 @@ from halfbyte.server.served_model import ServedModel
 def generation_options(asked: GenerationFields, model: ServedModel) -> dict[str, Any]:
     """The keywords of a call.
 
-    A prompt that is only to be processed, for the requests that follow, gets one token, which
-    nobody is told of: its logits come with the prompt.
+    Where a prompt is only to be processed, for the requests that follow, nothing is sampled.
 
     Raises:
         Fault, RequestError: a bad value.
     """
     options = _adapters(asked, model)
     if asked.n_predict == 0:
-        return options | {"max_tokens": 1}
+        return options | {"max_tokens": 0}
     options |= sampling_options(asked, model.model.tokenizer)
     if asked.n_predict is None or asked.n_predict < 0:
         options["max_tokens"] = model.n_ctx

@@ -77,7 +77,7 @@ def test_times_and_lengths(adapted: ServedModel) -> None:
     rest = _options(adapted, t_max_predict_ms=-1, n_indent=0, n_predict=-1, stop=[""])
     assert not {"line_time", "stop_indent", "stop", "logprobs"} & rest.keys()
     assert rest["max_tokens"] == adapted.model.n_ctx
-    assert _options(adapted, n_predict=0, samplers=["none such"]) == {"max_tokens": 1}
+    assert _options(adapted, n_predict=0, samplers=["none such"]) == {"max_tokens": 0}
 
 
 def test_adapters_may_have_a_part_in_all_requests(adapted: ServedModel) -> None:
