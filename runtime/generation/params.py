@@ -26,7 +26,7 @@ class SamplingParams:
     """How to choose the next token, and when to stop. Checked when made.
 
     Attributes:
-        max_tokens: most tokens to generate, from 0.
+        max_tokens: most tokens to generate, from 0, which has the prompt processed alone.
         temperature: divides the logits; 0 takes the most likely token (lowest id on ties).
         top_k: keep the k most likely tokens; 0 keeps all.
         top_p: keep the fewest most likely tokens that together reach this probability;

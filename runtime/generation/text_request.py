@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
@@ -106,9 +107,7 @@ class TextRequest(Continuation):
         self.is_remembered = not self._records.of_prompt
         if self.respelling is not None and self._records.of_answer:
             self.respelling.rows = {}
-        if not (self.params.max_tokens or self._records.want_prompt):
-            self.finish_reason = "length"
-        elif self.respelling is None:
+        if self.params.max_tokens and self.respelling is None:
             self._take_forced()
 
     @property
@@ -136,13 +135,15 @@ class TextRequest(Continuation):
     def take(self, logits: F32) -> None:
         """Take the rows of the prompt, where they are wanted; then as every request does.
 
-        Tokens that have to follow are taken too: these need no logits.
+        Tokens that have to follow are taken too: these need no logits. Where no answer is wanted,
+        a prompt that is computed is known to those that come.
         """
         if self._records.want_prompt:
             logits = self._records.take_prompt(self.ids, self.n_computed, logits)
         if self.params.max_tokens:
             super().take(logits)
-        elif not self._records.want_prompt:
+        elif self.n_computed == self.n_prompt:
+            self.clock.first_s = self.clock.last_s = time.perf_counter()
             self.finish_reason = "length"
         is_spelled = self.respelling is None or self.respelling.tokens
         if self._grammar is not None and self.is_answering and is_spelled:
@@ -240,7 +241,8 @@ class TextRequest(Continuation):
         return self._confidence is not None or self._records.want_logits
 
     def _n_out(self, begin: int, end: int) -> int:
-        return max(super()._n_out(begin, end), self._records.n_rows(begin, end))
+        n_own = super()._n_out(begin, end) if self.params.max_tokens else 0
+        return max(n_own, self._records.n_rows(begin, end))
 
     def _choose_token(self, logits: F32) -> int:
         """What the rules leave and the sampler chooses.

@@ -20,7 +20,7 @@ def without(ask: Ask, patterns: Sequence[re.Pattern[str]]) -> Ask:
     if not patterns or ask.method not in ("complete", "chat"):
         return ask
     first, *others = ask.arguments
-    drop = _prompt if ask.method == "complete" else _messages
+    drop = _prompt if ask.method == "complete" else messages_without
     return replace(ask, arguments=(drop(first, patterns), *others))
 
 
@@ -39,7 +39,9 @@ def _prompt(prompt: Any, patterns: Sequence[re.Pattern[str]]) -> Any:
     return prompt  # token ids
 
 
-def _messages(messages: Any, patterns: Sequence[re.Pattern[str]]) -> Any:
+def messages_without(messages: Any, patterns: Sequence[re.Pattern[str]]) -> Any:
+    """Messages without what matches a pattern in those of the system."""
+
     def changed(message: Any) -> Any:
         if not isinstance(message, Mapping) or message.get("role") not in _SYSTEM:
             return message

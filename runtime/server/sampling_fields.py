@@ -5,6 +5,7 @@ Source of the names and of what stands for "off": llama.cpp, tools/server, `POST
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Any, Literal
 
 from pydantic import Field
@@ -15,6 +16,7 @@ from halfbyte.server.fields import Fields, Probability
 MAX_STOPS = MAX_BREAKERS = 64
 _MAX_SAMPLERS = 32
 _MAX_WHOLE = (1 << 31) - 1
+_ID = re.compile("[0-9]{1,18}")  # more digits are a text: Python reads no number of any length
 
 Stops = str | Annotated[list[str], Field(max_length=MAX_STOPS)]
 # -1 stands for "all of them".
@@ -93,7 +95,7 @@ def biases_of(given: Biases) -> dict[int | str, float]:
         if len(pair) != 2 or not _is_pair(*pair):
             raise refused("logit_bias", "a token and a number, or false", pair)
         token, bias = pair
-        if isinstance(token, str) and token.isascii() and token.isdecimal():
+        if isinstance(token, str) and _ID.fullmatch(token):
             token = int(token)
         found[token] = float("-inf") if bias is False else float(bias)  # type: ignore[index]
     return found

@@ -16,6 +16,7 @@ from halfbyte.server.anthropic.anthropic_fields import (
     ToolChoice,
 )
 from halfbyte.server.ask import Ask
+from halfbyte.server.dropped import messages_without
 from halfbyte.server.exchange import Exchange
 from halfbyte.server.fault import Fault, fault_of, lacks_template, renamed
 from halfbyte.server.prompts import as_chat, chat_prompt_of
@@ -71,7 +72,8 @@ async def _continued(
     exchange: Exchange, model: ServedModel, ask: Ask, begun: dict[str, Any], last: str
 ) -> Ask:
     """A call that continues an answer's beginning, the message `last`, which is a text alone."""
-    (messages,), options = ask.arguments, dict(ask.options)
+    options, patterns = dict(ask.options), exchange.settings.dropped
+    messages = messages_without(ask.arguments[0], patterns)  # later there are ids alone
     asked = {name: options.pop(name) for name in _OF_PROMPT if name in options}
     expected = ""
     if "tools" in asked or asked.get("thinking") or begun.keys() - {"role", "content"}:

@@ -6,6 +6,7 @@ from halfbyte.server.anthropic.anthropic_answers import message
 from halfbyte.server.anthropic.anthropic_asking import anthropic_errors, message_ask, prompt_of
 from halfbyte.server.anthropic.anthropic_fields import MessageFields, PromptFields
 from halfbyte.server.anthropic.message_events import MessageEvents, message_events
+from halfbyte.server.dropped import messages_without
 from halfbyte.server.exchange import Exchange
 from halfbyte.server.prompts import chat_prompt_of
 from halfbyte.server.protocol import Route
@@ -28,6 +29,7 @@ async def count_tokens(exchange: Exchange, asked: PromptFields) -> Reply:
     """How many tokens a conversation's prompt has."""
     model = await exchange.model(asked.model)
     messages, options = prompt_of(model, asked)
+    messages = messages_without(messages, exchange.settings.dropped)
     with anthropic_errors(asked):
         prompt = await exchange.prepared(chat_prompt_of, model.model, messages, options)
     return Json({"input_tokens": len(prompt.tokens)})

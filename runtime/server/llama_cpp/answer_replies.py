@@ -73,8 +73,6 @@ async def _all_events(
 async def _events(answer: Answer, shell: Shell) -> AsyncIterator[bytes]:
     told: dict[int, int] = {}  # tokens of each answer that were sent
     async for batch in answer:
-        if shell.asked.n_predict == 0:
-            continue
         chunk = []
         for i, part in batch:
             begin, told[i] = told.get(i, 0), answer.n_tokens(i)

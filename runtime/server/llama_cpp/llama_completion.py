@@ -10,7 +10,7 @@ from halfbyte.server.dropped import text_without
 from halfbyte.server.exchange import Exchange
 from halfbyte.server.fault import Fault
 from halfbyte.server.llama_cpp.answer_replies import Call, reply_to
-from halfbyte.server.llama_cpp.generation_options import generation_options
+from halfbyte.server.llama_cpp.generation_options import generation_options, indent_options
 from halfbyte.server.llama_cpp.generation_settings import generation_settings
 from halfbyte.server.llama_cpp.llama_shapes import model_of
 from halfbyte.server.llama_cpp.request_schema import (
@@ -40,7 +40,7 @@ async def complete_prompts(exchange: Exchange, asked: LlamaCompletionFields) -> 
     for given in asked.prompts:
         prompt = _shortened(given, exchange.settings.dropped)
         ids, text = await exchange.prepared(_encoded, model, prompt)
-        ask = Ask("complete", (ids,), options, n)
+        ask = Ask("complete", (ids,), options | indent_options(asked, text), n)
         calls.append(Call(ask, Shell(asked, model.name, settings, text)))
     return await reply_to(exchange, model, calls)
 

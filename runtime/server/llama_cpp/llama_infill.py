@@ -6,6 +6,7 @@ docs/server-llama-cpp.md.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 
 import halfbyte
@@ -14,7 +15,7 @@ from halfbyte.server.ask import Ask
 from halfbyte.server.exchange import Exchange
 from halfbyte.server.fault import Fault
 from halfbyte.server.llama_cpp.answer_replies import Call, reply_to
-from halfbyte.server.llama_cpp.generation_options import generation_options
+from halfbyte.server.llama_cpp.generation_options import generation_options, indent_options
 from halfbyte.server.llama_cpp.generation_settings import generation_settings
 from halfbyte.server.llama_cpp.llama_shapes import model_of
 from halfbyte.server.llama_cpp.request_schema import ExtraChunk, InfillFields
@@ -31,7 +32,7 @@ async def infill(exchange: Exchange, asked: InfillFields) -> Reply:
     model = await model_of(exchange, asked.model)
     n = asked.n_answers(exchange)
     prefix = asked.input_prefix + (asked.prompt or "")
-    options = generation_options(asked, model)
+    options = generation_options(asked, model) | indent_options(asked, prefix)
     # An answer depends on nothing that was asked before.
     options |= {"repository": repository(asked.input_extra or ()), "reuse_answer": False}
     shell = Shell(asked, model.name, generation_settings(asked, model), prefix)
@@ -51,11 +52,12 @@ def repository(chunks: Iterable[ExtraChunk]) -> halfbyte.Repository | None:
     Parts of one file have paths of their own to it.
     """
     files: dict[str, str] = {}
+    n_before: Counter[str] = Counter()
     for chunk in chunks:
         name = chunk.filename or _NAMELESS
-        while name in files:
-            name = f"./{name}"
-        files[name] = chunk.text
+        while (path := "./" * n_before[name] + name) in files:
+            n_before[name] += 1
+        files[path] = chunk.text
     if not files:
         return None
     return halfbyte.Repository(files, current="filename", name="myproject", is_apart=True)

@@ -47,10 +47,8 @@ class Shell:
 
     def final(self, i: int, done: Completion, content: str | None = None) -> dict[str, Any]:
         """The answer number i, or the end of its stream, which has no more content."""
-        asked, is_warm_up = self.asked, self.asked.n_predict == 0
-        tokens = [] if is_warm_up else done.tokens
-        text = "" if is_warm_up else done.text
-        shown = text if content is None else content
+        asked, tokens = self.asked, done.tokens
+        shown = done.text if content is None else content
         result: dict[str, Any] = {
             "index": self.first + i,
             "content": shown,
@@ -62,7 +60,7 @@ class Shell:
             "tokens_evaluated": done.stats.n_prompt,
             "generation_settings": self.settings,
             "prompt": self.prompt,
-            "has_new_line": "\n" in text,
+            "has_new_line": "\n" in done.text,
             "truncated": done.finish_reason == "context",
             "stop_type": _stop_type(done),
             "stopping_word": done.stop_text,

@@ -6,6 +6,7 @@ Only what has an effect is passed on, so that the log is silent about the rest.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -16,6 +17,7 @@ from halfbyte.tokenizer import Tokenizer
 
 _Values = Callable[[str], Any]
 _RANDOM_SEED = (1 << 32) - 1  # as llama.cpp writes -1
+_ID = re.compile("-?[0-9]{1,18}")  # more digits are a text: Python reads no number of any length
 
 
 def sampling_options(asked: SamplingFields, tokenizer: Tokenizer) -> dict[str, Any]:
@@ -119,7 +121,7 @@ def token_biases(asked: SamplingFields, tokenizer: Tokenizer) -> dict[int, float
 
 
 def _tokens(key: Any, tokenizer: Tokenizer, *, is_text: bool) -> list[int]:
-    if is_text and isinstance(key, str) and key.lstrip("-").isdecimal():
+    if is_text and isinstance(key, str) and _ID.fullmatch(key):
         key = int(key)
     if isinstance(key, str):
         return tokenizer.encode_fragment(key)

@@ -18,6 +18,7 @@ from pydantic import Field
 from halfbyte.generation.completion import Completion
 from halfbyte.prompt.messages import NO_IMAGES
 from halfbyte.server.ask import Ask
+from halfbyte.server.dropped import messages_without, text_without
 from halfbyte.server.exchange import Exchange
 from halfbyte.server.fault import Fault, refused
 from halfbyte.server.fields import TokenId
@@ -92,6 +93,7 @@ async def _ask(
         return await _plain(exchange, model, asked, options)
     messages = [{"role": "system", "content": asked.system}] if asked.system else []
     messages.append({"role": "user", "content": prompt})
+    messages = messages_without(messages, exchange.settings.dropped)  # a context has ids alone
     thinking = asked.thinking(model)
     if template:
         if not exchange.settings.allows_templates:
@@ -122,7 +124,7 @@ async def _plain(
         if asked.context:
             raise Fault("invalid_request", "context: expected nothing with raw", param="context")
         return Ask("complete", (asked.prompt,), options), None
-    prompt = asked.prompt or ""
+    prompt = text_without(asked.prompt or "", exchange.settings.dropped)
     encode = partial(model.model.tokenizer.encode, prompt, parse_markers=True)
     if not asked.context:
         return Ask("complete", (prompt,), options), encode

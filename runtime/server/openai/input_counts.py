@@ -9,6 +9,7 @@ from __future__ import annotations
 from functools import partial
 
 from halfbyte.server.ask import Ask
+from halfbyte.server.dropped import without
 from halfbyte.server.exchange import Exchange
 from halfbyte.server.openai.chat_asking import chat_ask, chat_errors, chat_name
 from halfbyte.server.openai.chat_fields import ChatFields
@@ -35,6 +36,7 @@ async def count_response(exchange: Exchange, asked: ResponseFields) -> Reply:
 
 
 async def _counted(exchange: Exchange, model: ServedModel, ask: Ask) -> Reply:
+    ask = without(ask, exchange.settings.dropped)
     prompt = await exchange.prepared(chat_prompt_of, model.model, *ask.arguments, ask.options)
     return Json({"object": "response.input_tokens", "input_tokens": len(prompt.tokens)})
 

@@ -41,10 +41,14 @@ def test_max_tokens_and_context_are_told_apart(caplog: pytest.LogCaptureFixture)
     ]
 
 
-def test_no_tokens_wanted_is_no_work() -> None:
+def test_where_no_tokens_are_wanted_the_prompt_is_processed() -> None:
     engine = ScriptedEngine("abc")
-    request = finish(engine, [0], max_tokens=0)
-    assert (request.text, request.finish_reason, engine.steps) == ("", "length", [])
+    request = finish(engine, [0, *[5] * 600], max_tokens=0)
+    assert (request.text, request.tokens, request.finish_reason) == ("", [], "length")
+    assert [n for (n,) in engine.steps] == [256, 256, 89]  # not its first part alone
+    stats = request.stats()
+    assert (stats.n_prompt, stats.n_decode, stats.decode_s) == (601, 0, 0.0)
+    assert stats.prefill_s == request.stats().prefill_s > 0  # however late one looks
 
 
 def test_stop_tokens_count_as_stops() -> None:

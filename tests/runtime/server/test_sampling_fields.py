@@ -48,6 +48,7 @@ def test_values_out_of_range_are_refused(name: str) -> None:
 def test_biases_are_objects_or_pairs() -> None:
     assert biases_of({"15": 1, " the": -2.5, "7": False}) == {15: 1, " the": -2.5, 7: -math.inf}
     assert biases_of([[15, 1.0], ["x", False]]) == {15: 1.0, "x": -math.inf}
+    assert biases_of({"9" * 5000: 1}) == {"9" * 5000: 1.0}
     for bad in ([[1]], [[1, 2, 3]], [[1, "x"]], [[1.5, 1]]):
         with pytest.raises(Fault) as caught:
             biases_of(bad)  # type: ignore[arg-type]

@@ -61,6 +61,15 @@ def test_what_was_remembered_is_counted_apart(claude: anthropic.Anthropic) -> No
     assert got.usage.cache_read_input_tokens == n_prompt - 1
 
 
+def test_no_tokens_only_have_the_prompt_read(claude: anthropic.Anthropic) -> None:
+    asked: Any = [{"role": "user", "content": "Read this, and say nothing: a b c d e f g"}]
+    read = claude.messages.create(model="calls", max_tokens=0, messages=asked)
+    assert (read.content[0].text, read.stop_reason) == ("", "max_tokens")  # type: ignore[union-attr]
+    assert read.usage.output_tokens == 0 and read.usage.input_tokens > 10
+    again = claude.messages.create(model="calls", max_tokens=1, messages=asked)
+    assert again.usage.input_tokens == 1
+
+
 def test_a_stream_has_its_events_in_order(
     claude: anthropic.Anthropic, models: dict[str, halfbyte.Model]
 ) -> None:

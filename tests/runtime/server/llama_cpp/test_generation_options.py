@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 import halfbyte
-from halfbyte.server.llama_cpp.generation_options import generation_options
+from halfbyte.server.llama_cpp.generation_options import generation_options, indent_options
 from halfbyte.server.llama_cpp.request_schema import GenerationFields
 from halfbyte.server.served_model import ServedModel
 from halfbyte.server.shelf import Shelf
@@ -72,12 +72,29 @@ def test_a_scale_is_a_requests_own(adapted: ServedModel) -> None:
 
 def test_times_and_lengths(adapted: ServedModel) -> None:
     got = _options(adapted, t_max_predict_ms=250, n_indent=4, n_predict=7, stop="x", n_probs=3)
-    assert (got["line_time"], got["stop_indent"], got["max_tokens"]) == (0.25, 4, 7)
+    assert (got["line_time"], got["max_tokens"]) == (0.25, 7)
     assert (got["stop"], got["logprobs"], got["logprobs_of"]) == (["x"], 3, "model")
     rest = _options(adapted, t_max_predict_ms=-1, n_indent=0, n_predict=-1, stop=[""])
-    assert not {"line_time", "stop_indent", "stop", "logprobs"} & rest.keys()
+    assert not {"line_time", "stop", "logprobs"} & rest.keys()
     assert rest["max_tokens"] == adapted.model.n_ctx
-    assert _options(adapted, n_predict=0, samplers=["none such"]) == {"max_tokens": 1}
+    assert _options(adapted, n_predict=0, samplers=["none such"]) == {"max_tokens": 0}
+
+
+@pytest.mark.parametrize(
+    ("before", "n_indent", "columns"),
+    [("if a:\n    x", 4, 4), ("func f() {\n\t\tx", 2, 16), ("\n\t  x", 3, 10), ("\n  \tx", 3, 8),
+     ("\t\tx", 1, 8), ("\n  x", 4, 4), ("\t\n", 3, 3), ("", 2, 2)],
+)  # fmt: skip
+def test_an_indentation_is_counted_in_the_cursors_tabs(
+    before: str, n_indent: int, columns: int
+) -> None:
+    asked = GenerationFields.model_validate({"n_indent": n_indent})
+    assert indent_options(asked, before) == {"stop_indent": columns}
+
+
+@pytest.mark.parametrize("fields", [{}, {"n_indent": 0}, {"n_indent": 4, "n_predict": 0}])
+def test_there_may_be_no_indentation(fields: dict[str, int]) -> None:
+    assert indent_options(GenerationFields.model_validate(fields), "\tx") == {}
 
 
 def test_adapters_may_have_a_part_in_all_requests(adapted: ServedModel) -> None:

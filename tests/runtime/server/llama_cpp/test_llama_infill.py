@@ -12,6 +12,8 @@ import httpx
 import pytest
 
 import halfbyte
+from halfbyte.server.llama_cpp.llama_infill import repository
+from halfbyte.server.llama_cpp.request_schema import ExtraChunk
 from halfbyte.server.shelf import Shelf
 from tests.runtime.server.conftest import serving
 
@@ -103,6 +105,25 @@ def test_llama_vscodes_candidates_are_an_array(http: httpx.Client, shelf: Shelf)
     answer = http.post("/infill", json=warm_up).json()
     assert answer["content"] == "" and answer["tokens_predicted"] == 0
     assert answer["tokens_cached"] == answer["tokens_evaluated"]
+
+
+def test_a_line_with_fewer_tabs_ends_an_answer(http: httpx.Client) -> None:
+    """What llama.vim sends within two tabs; the grammar says what the model does."""
+    lines = "a()\n\t\tb()\n\t}\n"
+    asked = {"input_prefix": "func f() {\n\tif x {\n", "prompt": "\t\t", "input_suffix": "",
+             "n_predict": 64, "grammar": f"root ::= {json.dumps(lines)}"}  # fmt: skip
+    whole = http.post("/infill", json=asked).json()["content"]
+    assert whole == lines
+    assert http.post("/infill", json=asked | {"n_indent": 2}).json()["content"] == "a()\n\t\tb()"
+    assert http.post("/infill", json=asked | {"n_indent": 1}).json()["content"] == whole
+
+
+def test_parts_of_one_file_have_paths_of_their_own() -> None:
+    names = ["a", "./a", "a", "b", "a", None, None]
+    made = repository([ExtraChunk(text=str(i), filename=name) for i, name in enumerate(names)])
+    assert made is not None
+    assert list(made.files) == ["a", "./a", "././a", "b", "./././a", "tmp", "./tmp"]
+    assert list(made.files.values()) == [str(i) for i in range(7)]
 
 
 def test_the_answers_come_piece_by_piece(http: httpx.Client, shelf: Shelf) -> None:

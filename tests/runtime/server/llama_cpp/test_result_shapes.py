@@ -36,7 +36,9 @@ def test_why_an_answer_ended(reason: FinishReason, stop_text: str, told: str) ->
 
 
 def test_a_warm_up_has_no_content() -> None:
-    got = _final("length", n_predict=0, return_tokens=True, id_slot=5)
+    fields = GenerationFields.model_validate({"n_predict": 0, "return_tokens": True, "id_slot": 5})
+    done = Completion(text="", tokens=[], finish_reason="length", stats=STATS)
+    got = Shell(fields, "m", {"n_ctx": 5}, "p").final(0, done)
     assert (got["content"], got["tokens"], got["tokens_cached"]) == ("", [], 10)
     assert got["id_slot"] == 5 and got["has_new_line"] is False
 

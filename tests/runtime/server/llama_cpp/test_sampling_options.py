@@ -10,7 +10,7 @@ import pytest
 import halfbyte
 from halfbyte.generation.params import SamplingParams
 from halfbyte.server.fault import Fault
-from halfbyte.server.llama_cpp.sampling_options import sampling_options
+from halfbyte.server.llama_cpp.sampling_options import sampling_options, token_biases
 from halfbyte.server.llama_cpp.sampling_schema import SamplingFields
 from halfbyte.server.shelf import Shelf
 from halfbyte.tokenizer import Tokenizer
@@ -81,6 +81,12 @@ def test_biases_have_three_forms(tokenizer: Tokenizer, temperature: float) -> No
         assert sampling_options(asked, tokenizer)["logit_bias"] == expected
     ends = sampling_options(SamplingFields(ignore_eos=True), tokenizer)["logit_bias"]
     assert ends == dict.fromkeys(tokenizer.eog_ids, -math.inf)
+
+
+@pytest.mark.parametrize("text", ["--5", "9" * 5000, "٣", "-"])
+def test_what_is_no_number_is_a_text(tokenizer: Tokenizer, text: str) -> None:
+    asked = SamplingFields(logit_bias={text: 1.0})
+    assert token_biases(asked, tokenizer).keys() == set(tokenizer.encode_fragment(text))
 
 
 @pytest.mark.parametrize(

@@ -124,17 +124,22 @@ def test_a_format_is_enforced(chatter: openai.OpenAI, tools_model: halfbyte.Mode
 
 def test_editors_warm_up_and_read_timings(post: httpx.Client) -> None:
     """As llama.vim and llama.vscode do."""
-    body = {"id_slot": 7, "messages": USER, "min_p": 0.1, "temperature": 0.1, "cache_prompt": True,
-            "model": "calls"}  # fmt: skip
+    said = "Have this known before it is asked: one two three four five six."
+    body = {"id_slot": 7, "messages": [{"role": "user", "content": said}], "min_p": 0.1,
+            "temperature": 0.1, "cache_prompt": True, "model": "calls"}  # fmt: skip
     warm = {**body, "samplers": [], "n_predict": 0, "stream": False, "response_fields": [""]}
     answer = post.post("/v1/chat/completions", json=warm)
     assert answer.status_code == 200
-    assert answer.json()["usage"]["completion_tokens"] == 0
+    warmed = answer.json()
+    assert warmed["usage"]["completion_tokens"] == 0
+    assert warmed["choices"][0]["message"]["content"] == ""
     body |= {"samplers": ["min_p", "temperature"], "stream": True, "max_tokens": 5}
     lines = [
         json.loads(line.removeprefix("data: "))
         for line in post.post("/v1/chat/completions", json=body).text.split("\n\n")
         if line and "[DONE]" not in line
     ]
-    assert lines[-1]["timings"]["predicted_n"] == 5 and lines[-1]["timings"]["cache_n"] > 0
+    timings = lines[-1]["timings"]
+    assert (timings["predicted_n"], timings["prompt_n"]) == (5, 1)
+    assert timings["cache_n"] == warmed["usage"]["prompt_tokens"] - 1
     assert isinstance(lines[1]["choices"][0]["delta"]["content"], str)
