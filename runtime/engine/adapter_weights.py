@@ -29,7 +29,7 @@ from halfbyte.lora.adapter import F32, Adapter, Factors, Kind
 
 _DTYPES = {"F32": np.float32, "F16": np.float16, "BF16": np.uint16}
 _ALIGN = 64
-_LARGEST = 65504.0  # of half precision
+_LARGEST, _MOST_DOUBLINGS = 65504.0, 100  # of half precision; of what would be no float else
 _BEYOND_NBYTES = 4096  # that the kernels ask for ahead
 
 
@@ -161,7 +161,7 @@ class _Part:
         largest = float(np.abs(x).max(initial=0))
         if self.kind != "F16" or not largest:
             return x, scale
-        factor = 2.0 ** int(np.floor(np.log2(_LARGEST / largest)))
+        factor = 2.0 ** min(int(np.floor(np.log2(_LARGEST / largest))), _MOST_DOUBLINGS)
         return x * np.float32(factor), scale / factor
 
 

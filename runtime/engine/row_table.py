@@ -10,6 +10,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from halfbyte.errors import ModelFileError
 from halfbyte.gguf.file import GGUFFile
 from halfbyte.kernels.compiler.jit import Kernel
 from halfbyte.kernels.formats.block_format import BlockFormat
@@ -31,6 +32,7 @@ class RowTable:
         assert info.format is not None  # of a type that runs, which was checked
         self.n_rows, self.width = info.shape
         self.nbytes, self._format, self._begin = info.nbytes, info.format, info.offset
+        self._name = name
         self._row_nbytes = info.format.row_nbytes(self.width)
         self._file = info.file.again()
 
@@ -38,7 +40,8 @@ class RowTable:
         """Fill float32 (len(rows), at least width) with rows of it.
 
         Raises:
-            ModelFileError: the file was cut short since, or cannot be read.
+            ModelFileError: the file was cut short since, or cannot be read; or a number of these
+                rows is NaN or infinite, of which what they become would show nothing.
         """
         raw, nbytes = np.empty((len(rows), self._row_nbytes), np.uint8), self._row_nbytes
         begins = [self._begin + int(row) * nbytes for row in rows]
@@ -46,7 +49,14 @@ class RowTable:
             self._file.prefetch(begin, begin + nbytes)
         for row, begin in zip(raw, begins, strict=True):
             self._file.read_into(row, begin)
-        out[:, : self.width] = dequantize(raw, self._format, self.width)
+        made = dequantize(raw, self._format, self.width)
+        if not np.isfinite(made).all():
+            wrong = next(n for n, row in zip(rows, made, strict=True) if not np.isfinite(row).all())
+            raise ModelFileError(
+                self._file.path, f"{self._name}, row {wrong}", expected="finite weights",
+                got="NaN or infinity", hint="the file is damaged",
+            )  # fmt: skip
+        out[:, : self.width] = made
 
 
 def row_kernels(fmt: BlockFormat) -> list[Kernel]:

@@ -19,11 +19,18 @@ T = TypeVar("T")
 
 
 def matrices_of(config: ModelConfig) -> dict[str, TensorSpec]:
-    """By GGUF name. A head that is the embedding too has its own name for adapters."""
-    specs = family_of(config).tensors(config)
-    found = {s.name: s for s in specs if s.is_matrix and len(s.shape) == 2 and not s.heads}
-    embedding = found.pop(EMBEDDING)
-    found.setdefault(OUTPUT, replace(embedding, name=OUTPUT, hf_name="lm_head.weight"))
+    """By GGUF name: those that rows are multiplied by, and no tables that rows are looked up in.
+
+    A head that is the embedding too has its own name for adapters.
+    """
+    family = family_of(config)
+    used = {stage.tensor(name) for stage in family.stages(config) for name in stage.matrices}
+    specs = {s.name: s for s in family.tensors(config)}
+    found = {
+        name: spec for name, spec in specs.items()
+        if name in used - {EMBEDDING} and len(spec.shape) == 2 and not spec.heads
+    }  # fmt: skip
+    found.setdefault(OUTPUT, replace(specs[EMBEDDING], name=OUTPUT, hf_name="lm_head.weight"))
     return found
 
 

@@ -246,7 +246,6 @@ COVERED_BY = {
     "runtime/hf/tokenizer/vocabularies.py": "runtime/hf/tokenizer/test_saved_files.py",
     "runtime/files/json_folder.py": "convert/sources/test_hf_folder.py",
     "runtime/lora/faults.py": "runtime/lora/test_peft_folder.py",
-    "runtime/lora/matrices.py": "runtime/lora/test_peft_folder.py",
     "runtime/lora/reading.py": "runtime/lora/test_peft_folder.py",
     "runtime/models/cache.py": "runtime/models/test_wheel.py",
     "runtime/models/entries.py": "runtime/models/test_catalogue.py",

@@ -130,6 +130,19 @@ def test_a_model_alone_runs_the_program_that_it_had(pool: Pool) -> None:
     assert len(factor_places(model.config)) == 7 * model.config.n_layers + 1
 
 
+def test_factors_that_are_next_to_nothing(pool: Pool) -> None:
+    """What would bring them into the range of half precision is no float."""
+    model = small.build(small.SHAPES["Q8_0"], pool)
+    adapter, tokens = adapter_of(model, 4, 2), model.tokens(20)
+    tiny = {
+        name: Factors(one.a, one.b * np.float32(1e-40), one.scale)
+        for name, one in adapter.factors.items()
+    }
+    through = [Applied(packed(model, Adapter(adapter.path, "F32", tiny)), 1.0)]
+    engine = model.engine(pool)
+    assert (forward(engine, tokens, [20], through) == forward(engine, tokens, [20], ())).all()
+
+
 def test_half_precision_beside_quantized_matrices(pool: Pool) -> None:
     """Numbers of any size: a power of two brings them into its range, and is made good for."""
     model = small.build(small.SHAPES["Q8_0"], pool)

@@ -51,3 +51,20 @@ def test_a_file_that_is_cut_short_is_an_error(tmp_path: Path) -> None:
     table.read_into(out, [0])
     with pytest.raises(ModelFileError, match="cut short"):
         table.read_into(out, [N - 1])
+
+
+@pytest.mark.parametrize("kind", ["F16", "Q8_0"])
+def test_a_number_that_is_none_is_an_error(tmp_path: Path, kind: str) -> None:
+    """Nobody has looked at the table before: what it says of one token is told when that comes."""
+    path = tmp_path / "t.gguf"
+    _write(path, gguf.GGMLQuantizationType[kind])
+    with GGUFFile.open(path) as file:
+        info, table = file.tensors["table.weight"], RowTable(file, "table.weight")
+        begin, row_nbytes = info.offset, info.nbytes // N
+    with path.open("r+b") as data:
+        data.seek(begin + 7 * row_nbytes)
+        data.write(np.float16(np.nan).tobytes())  # a weight, or a block's scale
+    out = np.full((2, WIDTH), 7, np.float32)
+    table.read_into(out, [6, 8])
+    with pytest.raises(ModelFileError, match=r"table\.weight, row 7: expected finite weights"):
+        table.read_into(out, [6, 7])
