@@ -32,7 +32,7 @@ from halfbyte import settings
 HERE = Path(__file__).resolve().parent
 MODELS = ("smollm2-135m", "1b-q4_0")
 PEER_TOKENS, TIMEOUT_S = 4, 60.0
-KEPT = 0.4  # of the idle speed, at least
+KEPT = 0.45  # of the idle speed, at least
 SETTLE_S, WATCH_S = 2.0, 3.0
 
 

@@ -1,7 +1,6 @@
 """What was measured of speed, as Markdown, from the newest lines of benchmarks/results.
 
-Of suite.jsonl the newest line of each group counts, of contention.jsonl, start.jsonl and
-memory.jsonl the newest of each model or time. What misses its target says so. README has a
+Of suite.jsonl the newest line of each group counts. What misses its target says so. README has a
 selection, docs/performance.md everything.
 """
 
@@ -48,7 +47,7 @@ def selection() -> str:
 
 
 def section() -> str:
-    """The part of docs/performance.md: every cell, start and memory, quality as run."""
+    """The part of docs/performance.md: every cell, and quality as run."""
     import suite  # the plot's environment, which reads lines here, has no halfbyte
 
     found = {line["group"]: line for line in newest("suite", "group")}
@@ -60,7 +59,7 @@ def section() -> str:
         *_table(HEADS, rows),
         "",
         *_notes(groups),
-        *_others(),
+        *_growth(),
         *_quality(),
         *_encoding(),
     ]) + "\n"  # fmt: skip
@@ -80,6 +79,11 @@ def lines(name: str) -> list[Line]:
     if not path.is_file():
         return []
     return [json.loads(line) for line in path.read_text("utf-8").splitlines()]
+
+
+def isa_of(line: Line) -> str:
+    """The instruction set that halfbyte took."""
+    return str(line["halfbyte"]["isa"]).split()[0]
 
 
 def model_name(name: str) -> str:
@@ -108,14 +112,10 @@ def _selected_row(line: Line) -> list[str]:
 
 def _group_name(line: Line) -> str:
     name = model_name(line["name"])
-    isa = _isa(line)
+    isa = isa_of(line)
     if line["peer"]["environment"] != "peer" or isa == "amx":
         name += f", both {_SPOKEN.get(isa, isa.upper())}"
     return name + (", 1 thread" if line["threads"] == 1 else "")
-
-
-def _isa(line: Line) -> str:
-    return str(line["halfbyte"]["isa"]).split()[0]
 
 
 def _row(name: str, cell: Line) -> list[str]:
@@ -144,15 +144,15 @@ def _notes(groups: list[Line]) -> list[str]:
     line = groups[-1]
     limits = [group["limits"] for group in groups]
     reads = sorted(limit["bytes_per_s"] / 1e9 for limit in limits)
-    isas = " and ".join(sorted({_isa(group) for group in groups}))
+    isas = " and ".join(sorted({isa_of(group) for group in groups}))
     return [
         f"{line['machine']['cores']} cores of a shared {line['machine']['cpu']} ({isas}), medians",
         f"of {min(group['rounds'] for group in groups)} or more turns in one run; llama.cpp",
         f"through llama-cpp-python {line['peer']['version']}, built there from source, natively or",
         f"for the instruction set named; {_dates(groups)}, commit {_commits(groups)}.",
         f"Limits measured between the turns: {reads[0]:.0f} to {reads[-1]:.0f} GB/s read, and the",
-        "int8 products that the instruction set can add up from registers. Targets are ratios for",
-        "AVX-512 VNNI, without AMX; a decode target counts as met at 92% of the bandwidth too.",
+        "int8 products that the instruction set can add up from registers. Targets are of that day",
+        "and for AVX-512 VNNI, without AMX; decoding met its own at 92% of the bandwidth too.",
     ]
 
 
@@ -164,43 +164,16 @@ def _commits(found: list[Line]) -> str:
     return ", ".join(sorted({str(line["commit"]) for line in found}))
 
 
-def _others() -> list[str]:
-    """Contention, start and memory: what was aimed for beside what was measured."""
-    rows = []
-    for line in newest("contention", "name"):
-        kept = {
-            name: f"{'under ' if side['is_bound'] else ''}{side['kept']:.1%}"
-            for name, side in line["engines"].items()
-        }
-        rows.append((
-            f"{model_name(line['name'])}: decode speed kept beside a busy process per core",
-            kept["halfbyte"], kept["llama.cpp"], "40%", line["is_met"],
-        ))  # fmt: skip
-        if (idle := line["idle_cpu"]) is None:
-            continue
-        rows.append((f"{model_name(line['name'])}: CPU use of an idle engine",
-                     f"{idle:.1%}", "", "0%", idle < 0.005))  # fmt: skip
-    for line in newest("start", "what"):
-        ours, peer = (statistics.median(line[k]) if line[k] else None for k in ("ours", "peer"))
-        rows.append((line["what"], f"{ours:.2f} s", "" if peer is None else f"{peer:.2f} s",
-                     f"{line['target']:.2f} s", line["is_met"]))  # fmt: skip
-    for line in newest("memory", "name"):
-        more = (line["peak_nbytes"] - line["model"]["nbytes"] - line["kv_nbytes"]) / 1e6
-        rows.append((f"{model_name(line['name'])}: peak memory beyond file and KV cache",
-                     f"{more:.0f} MB", "", "250 MB", line["is_met"]))  # fmt: skip
-    if not rows:
+def _growth() -> list[str]:
+    found = lines("growth")[-1:]
+    if not found or not (HERE.parent / PLOT).is_file():
         return []
-    table = _table(("", "halfbyte", "llama.cpp", "target"), (
-        (what, ours if is_met else f"**{ours}, missed**", peer, target)
-        for what, ours, peer, target, is_met in rows
-    ))  # fmt: skip
-    found = [line for name in ("contention", "start", "memory") for line in lines(name)[-1:]]
     return [
-        "", *table, "",
-        f"{_dates(found)}, commit {_commits(found)}.",
-        *(["", f"![growth with prompt, depth, batch and threads](../{PLOT})"]
-          if (HERE.parent / PLOT).is_file() else []),
-    ]  # fmt: skip
+        "",
+        f"![growth with prompt, depth, batch and threads](../{PLOT})",
+        "",
+        f"These curves: {found[0]['machine']['cpu']}, {_dates(found)}, commit {_commits(found)}.",
+    ]
 
 
 def _quality() -> list[str]:
@@ -211,8 +184,9 @@ def _quality() -> list[str]:
     return [
         "",
         "Both use 8-bit activations. Against float64 arithmetic on the same SmolLM2 weights,",
-        f"next-token distributions over {found[-1]['n']} tokens of Python source are off by",
-        f"a mean KL of {kl:.4f} nats (llama.cpp: {kl_peer:.4f}).",
+        f"next-token distributions over {found[-1]['n']} tokens of Python source are off by a mean",
+        f"KL of {kl:.4f} nats (llama.cpp: {kl_peer:.4f}); {found[-1]['machine']['cpu']},",
+        f"{_dates(found[-1:])}.",
     ]
 
 

@@ -8,6 +8,7 @@ import signal
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import hypothesis
 import pytest
@@ -47,6 +48,15 @@ def kernel_cache() -> Path:
 def benchmark_module() -> Callable[[str], ModuleType]:
     """Loads a module of benchmarks/, which no installed package holds."""
     return lambda name: importlib.import_module(f"benchmarks.{name}")
+
+
+@pytest.fixture
+def load(
+    benchmark_module: Callable[[str], ModuleType], monkeypatch: pytest.MonkeyPatch
+) -> Callable[[str], Any]:
+    """Loads a benchmark, which imports its neighbours."""
+    monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
+    return benchmark_module
 
 
 @pytest.fixture(scope="session")

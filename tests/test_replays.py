@@ -18,15 +18,6 @@ import halfbyte
 BENCHMARKS = Path(__file__).resolve().parent.parent / "benchmarks"
 
 
-@pytest.fixture
-def load(
-    benchmark_module: Callable[[str], ModuleType], monkeypatch: pytest.MonkeyPatch
-) -> Callable[[str], Any]:
-    """Loads a benchmark, which imports its neighbours."""
-    monkeypatch.syspath_prepend(str(BENCHMARKS))
-    return benchmark_module
-
-
 @pytest.fixture(scope="module")
 def model() -> Iterator[halfbyte.Model]:
     with halfbyte.load("infill-10m", threads=2) as loaded:
