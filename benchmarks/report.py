@@ -3,11 +3,11 @@
     python benchmarks/report.py            replaces what stands between the markers
     python benchmarks/report.py --check    exit 1 if that would change a file
 
-README shows a selection, docs/ all of it. Speed: see report_speed.py; long contexts:
-report_depths.py, report_long_prompt.py; experts and hybrids: report_experts.py; callers, caches,
-typing and edits: report_callers.py; several answers, adapters and constraints: report_answers.py;
-the server: report_server.py; conversion: report_conversion.py. Nothing between the markers is
-written by hand.
+README shows a selection, docs/ all of it. Goals and what is reached: see report_goals.py; speed:
+report_speed.py; long contexts: report_depths.py, report_long_prompt.py; experts and hybrids:
+report_experts.py; callers, caches, typing and edits: report_callers.py; several answers, adapters
+and constraints: report_answers.py; the server: report_server.py; conversion: report_conversion.py.
+Nothing between the markers is written by hand.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ import report_callers
 import report_conversion
 import report_depths
 import report_experts
+import report_goals
 import report_long_prompt
 import report_server
 import report_speed
@@ -32,6 +33,7 @@ END = "<!-- {}: end -->\n"
 PARTS: dict[str, dict[str, Callable[[], str]]] = {
     "README.md": {"speed": report_speed.selection, "quality": report_conversion.selection},
     "docs/performance.md": {
+        "goals": report_goals.section,
         "speed": report_speed.section,
         "depths": report_depths.section,
         "long prompt": report_long_prompt.section,

@@ -17,8 +17,8 @@ _HEAD = (
     "| over llama.cpp |\n|---|---|---|---|---|---|---|---|\n"
 )
 # At least so many times as fast: tokens, and a piece of a prompt (llama.cpp's cache is f16).
-_OVER_F16 = {"tg": 1.4}
-_OVER_PEER = {("tg", "f16"): 3.5, ("pp", "f16"): 4.0, ("pp", "int8"): 5.0}
+OVER_F16 = {"tg": 1.4}
+OVER_PEER = {("tg", "f16"): 3.5, ("pp", "f16"): 4.0, ("pp", "int8"): 5.0}
 
 
 def section() -> str:
@@ -42,11 +42,11 @@ def _rows(line: dict[str, Any]) -> list[str]:
 
 def _shown(cells: dict[str, Any], what: str, kv_type: str) -> list[str]:
     cell = cells[f"{what} {kv_type}"]
-    over_f16 = _OVER_F16.get(what) if kv_type == "int8" else None
+    over_f16 = OVER_F16.get(what) if kv_type == "int8" else None
     return [
         f"{cell['tokens_per_s']:.1f}",
         _ratio(cell.get("over f16"), over_f16) if kv_type != "llama.cpp" else "",
-        _ratio(cell.get("over llama.cpp"), _OVER_PEER.get((what, kv_type))),
+        _ratio(cell.get("over llama.cpp"), OVER_PEER.get((what, kv_type))),
     ]
 
 

@@ -1,8 +1,7 @@
 """What was measured of speed, as Markdown, from the newest lines of benchmarks/results.
 
-Of suite.jsonl each machine's newest line of a group counts, of contention.jsonl, start.jsonl and
-memory.jsonl the newest of each model or time. What misses its target says so. README has a
-selection, docs/performance.md everything.
+Of suite.jsonl each machine's newest line of a group counts. What misses its target says so. README
+has a selection, docs/performance.md everything.
 """
 
 from __future__ import annotations
@@ -40,7 +39,7 @@ def selection() -> str:
         usual = (f"{name}-avx512" if f"{name}-avx512" in found else name for name in SELECTED)
         for name in (*usual, *SELECTED_MORE):
             if name in found:
-                chosen.setdefault((found[name]["name"], _isa(found[name])), found[name])
+                chosen.setdefault((found[name]["name"], isa_of(found[name])), found[name])
     groups = list(chosen.values())
     if not groups:
         return _NOTHING
@@ -53,7 +52,7 @@ def selection() -> str:
 
 
 def section() -> str:
-    """The part of docs/performance.md: every cell, start and memory, quality as run."""
+    """The part of docs/performance.md: every cell, and quality as run."""
     import suite  # the plot's environment, which reads lines here, has no halfbyte
 
     parts = []
@@ -65,7 +64,7 @@ def section() -> str:
         parts += [*_table(HEADS, rows), "", *_notes(groups), ""]
     if not parts:
         return _NOTHING
-    return "\n".join([*parts[:-1], *_others(), *_quality(), *_encoding()]) + "\n"
+    return "\n".join([*parts[:-1], *_growth(), *_quality(), *_encoding()]) + "\n"
 
 
 def _machines() -> list[dict[str, Line]]:
@@ -83,7 +82,7 @@ def _places(groups: list[Line]) -> list[str]:
     for line in groups:
         by_cpu.setdefault(line["machine"]["cpu"], []).append(line)
     return [
-        f"{cpu} ({', '.join(sorted({_SPOKEN.get(_isa(g), _isa(g).upper()) for g in found}))}, "
+        f"{cpu} ({', '.join(sorted({_SPOKEN.get(isa_of(g), isa_of(g).upper()) for g in found}))}, "
         f"{_dates(found)})"
         for cpu, found in by_cpu.items()
     ]
@@ -103,6 +102,11 @@ def lines(name: str) -> list[Line]:
     if not path.is_file():
         return []
     return [json.loads(line) for line in path.read_text("utf-8").splitlines()]
+
+
+def isa_of(line: Line) -> str:
+    """The instruction set that halfbyte took."""
+    return str(line["halfbyte"]["isa"]).split()[0]
 
 
 def model_name(name: str) -> str:
@@ -130,13 +134,9 @@ def _selected_row(line: Line) -> list[str]:
 
 
 def _group_name(line: Line) -> str:
-    isa = _isa(line)
+    isa = isa_of(line)
     name = f"{model_name(line['name'])}, both {_SPOKEN.get(isa, isa.upper())}"
     return name + (", 1 thread" if line["threads"] == 1 else "")
-
-
-def _isa(line: Line) -> str:
-    return str(line["halfbyte"]["isa"]).split()[0]
 
 
 def _row(name: str, cell: Line) -> list[str]:
@@ -165,7 +165,7 @@ def _notes(groups: list[Line]) -> list[str]:
     line = groups[-1]
     limits = [group["limits"] for group in groups]
     reads = sorted(limit["bytes_per_s"] / 1e9 for limit in limits)
-    isas = " and ".join(sorted({_isa(group) for group in groups}))
+    isas = " and ".join(sorted({isa_of(group) for group in groups}))
     return [
         f"{line['machine']['cores']} cores of a shared {line['machine']['cpu']} ({isas}), medians",
         f"of {min(group['rounds'] for group in groups)} or more turns in one run; llama.cpp",
@@ -186,44 +186,16 @@ def _commits(found: list[Line]) -> str:
     return ", ".join(sorted({str(line["commit"]) for line in found}))
 
 
-def _others() -> list[str]:
-    """Contention, start and memory: what was aimed for beside what was measured."""
-    rows = []
-    for line in newest("contention", "name"):
-        kept = {
-            name: f"{'under ' if side['is_bound'] else ''}{side['kept']:.1%}"
-            for name, side in line["engines"].items()
-        }
-        rows.append((
-            f"{model_name(line['name'])}: decode speed kept beside a busy process per core",
-            kept["halfbyte"], kept["llama.cpp"], f"{line['target']:.0%}", line["is_met"],
-        ))  # fmt: skip
-        if (idle := line["idle_cpu"]) is None:
-            continue
-        rows.append((f"{model_name(line['name'])}: CPU use of an idle engine",
-                     f"{idle:.1%}", "", "0%", idle < 0.005))  # fmt: skip
-    for line in newest("start", "what"):
-        ours, peer = (statistics.median(line[k]) if line[k] else None for k in ("ours", "peer"))
-        rows.append((line["what"], f"{ours:.2f} s", "" if peer is None else f"{peer:.2f} s",
-                     f"{line['target']:.2f} s", line["is_met"]))  # fmt: skip
-    for line in newest("memory", "name"):
-        needed = line["model"]["nbytes"] + line["kv_nbytes"]
-        more, allowed = ((line[k] - needed) / 1e6 for k in ("peak_nbytes", "bound_nbytes"))
-        rows.append((f"{model_name(line['name'])}: peak memory beyond file and KV cache",
-                     f"{more:.0f} MB", "", f"{allowed:.0f} MB", line["is_met"]))  # fmt: skip
-    if not rows:
+def _growth() -> list[str]:
+    found = lines("growth")[-1:]
+    if not found or not (HERE.parent / PLOT).is_file():
         return []
-    table = _table(("", "halfbyte", "llama.cpp", "target"), (
-        (what, ours if is_met else f"**{ours}, missed**", peer, target)
-        for what, ours, peer, target, is_met in rows
-    ))  # fmt: skip
-    found = [line for name in ("contention", "start", "memory") for line in lines(name)[-1:]]
     return [
-        "", *table, "",
-        f"{_dates(found)}, commit {_commits(found)}.",
-        *(["", f"![growth with prompt, depth, batch and threads](../{PLOT})"]
-          if (HERE.parent / PLOT).is_file() else []),
-    ]  # fmt: skip
+        "",
+        f"![growth with prompt, depth, batch and threads](../{PLOT})",
+        "",
+        f"These curves: {found[0]['machine']['cpu']}, {_dates(found)}, commit {_commits(found)}.",
+    ]
 
 
 def _quality() -> list[str]:
@@ -234,8 +206,9 @@ def _quality() -> list[str]:
     return [
         "",
         "Both use 8-bit activations. Against float64 arithmetic on the same SmolLM2 weights,",
-        f"next-token distributions over {found[-1]['n']} tokens of Python source are off by",
-        f"a mean KL of {kl:.4f} nats (llama.cpp: {kl_peer:.4f}).",
+        f"next-token distributions over {found[-1]['n']} tokens of Python source are off by a mean",
+        f"KL of {kl:.4f} nats (llama.cpp: {kl_peer:.4f}); {found[-1]['machine']['cpu']},",
+        f"{_dates(found[-1:])}.",
     ]
 
 

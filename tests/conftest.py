@@ -51,7 +51,7 @@ def benchmark_module() -> Callable[[str], ModuleType]:
 
 
 @pytest.fixture
-def load_benchmark(
+def load(
     benchmark_module: Callable[[str], ModuleType], monkeypatch: pytest.MonkeyPatch
 ) -> Callable[[str], Any]:
     """Loads a benchmark, which imports its neighbours."""

@@ -9,18 +9,13 @@ from typing import Any
 
 import pytest
 
+from tests.measured import record
+
 BENCHMARKS = Path(__file__).resolve().parent.parent / "benchmarks"
-INFO = {"nbytes_per_token": 1e9, "kv_nbytes_per_token": 1e6, "macs_per_token": 2e9}
 
 
-def record(cells: Any, cell: Any, ours: list[float], peer: list[float]) -> dict[str, Any]:
-    cell.ours.extend(ours)
-    cell.peer.extend(peer)
-    return cell.record(INFO, cells.Limits(bytes_per_s=20e9, macs_per_s=1e12))
-
-
-def test_ratios_are_of_medians_and_of_rounds(load_benchmark: Callable[[str], Any]) -> None:
-    cells = load_benchmark("cells")
+def test_ratios_are_of_medians_and_of_rounds(load: Callable[[str], Any]) -> None:
+    cells = load("cells")
     facts = record(cells, cells.prefill(512, 2.0), [20.0, 30.0, 10.0], [10.0, 10.0, 20.0])
     assert (facts["ratio"], facts["ratio_min"], facts["ratio_max"]) == (2.0, 0.5, 3.0)
     assert facts["is_met"] is True
@@ -28,8 +23,8 @@ def test_ratios_are_of_medians_and_of_rounds(load_benchmark: Callable[[str], Any
     assert "bandwidth_share" not in facts
 
 
-def test_decode_reads_weights_and_cache(load_benchmark: Callable[[str], Any]) -> None:
-    cells = load_benchmark("cells")
+def test_decode_reads_weights_and_cache(load: Callable[[str], Any]) -> None:
+    cells = load("cells")
     facts = record(cells, cells.decode(10, 95, target=2.0), [10.0], [9.0])
     # 1 GB of weights, and 100 positions of a megabyte on average.
     assert facts["gb_s"] == pytest.approx(11.0)
@@ -39,16 +34,16 @@ def test_decode_reads_weights_and_cache(load_benchmark: Callable[[str], Any]) ->
     assert near["bandwidth_share"] >= cells.NEAR_BANDWIDTH and near["is_met"] is True
 
 
-def test_a_batch_shares_the_weights(load_benchmark: Callable[[str], Any]) -> None:
-    cells = load_benchmark("cells")
+def test_a_batch_shares_the_weights(load: Callable[[str], Any]) -> None:
+    cells = load("cells")
     facts = record(cells, cells.batch(4, 10), [40.0], [20.0])
     assert facts["n"] == 40 and facts["is_met"] is None
     assert facts["gb_s"] == pytest.approx(40 * (0.25 + 0.005))
     assert facts["peak_share"] == pytest.approx(0.08)
 
 
-def test_every_group_of_the_suite_fits_its_context(load_benchmark: Callable[[str], Any]) -> None:
-    suite = load_benchmark("suite")
+def test_every_group_of_the_suite_fits_its_context(load: Callable[[str], Any]) -> None:
+    suite = load("suite")
     for group in suite.groups().values():
         for cell in group.cells:
             command, a, b = (*cell.words, 0)[:3]
@@ -57,17 +52,17 @@ def test_every_group_of_the_suite_fits_its_context(load_benchmark: Callable[[str
             assert cell.target is not None
 
 
-def test_an_environment_is_stamped_with_its_flags(load_benchmark: Callable[[str], Any]) -> None:
-    environments = load_benchmark("environments")
+def test_an_environment_is_stamped_with_its_flags(load: Callable[[str], Any]) -> None:
+    environments = load("environments")
     stamps = {name: environments.stamp(name) for name in environments.REQUIREMENTS}
     assert len(set(stamps.values())) == len(stamps)
     assert all("GGML_NATIVE=OFF" in stamps[name] for name in ("peer-avx2", "peer-avx512"))
 
 
 def test_a_worker_that_does_not_answer_is_killed(
-    load_benchmark: Callable[[str], Any], tmp_path: Path
+    load: Callable[[str], Any], tmp_path: Path
 ) -> None:
-    protocol = load_benchmark("protocol")
+    protocol = load("protocol")
     script = tmp_path / "slow.py"
     script.write_text(
         "import sys, time\n"

@@ -35,8 +35,8 @@ def tiny(
     return made
 
 
-def test_keys_type_what_stands_there(load_benchmark: Callable[[str], Any]) -> None:
-    replay = load_benchmark("keystrokes")
+def test_keys_type_what_stands_there(load: Callable[[str], Any]) -> None:
+    replay = load("keystrokes")
     text = replay.source()
     keys = list(replay.keystrokes(text, 200, 8))
     assert len(keys) == 200 and text.count("\n") == 1500
@@ -83,10 +83,8 @@ def port() -> Iterator[int]:
         thread.join()
 
 
-def test_the_server_is_asked_as_llama_vim_does(
-    load_benchmark: Callable[[str], Any], port: int
-) -> None:
-    server, keystrokes = load_benchmark("llama_server"), load_benchmark("keystrokes")
+def test_the_server_is_asked_as_llama_vim_does(load: Callable[[str], Any], port: int) -> None:
+    server, keystrokes = load("llama_server"), load("keystrokes")
     lines = [f"line {i}\n" for i in range(400)]
     key = keystrokes.Keystroke("key", "".join(lines[:300]) + "    x = ", "1\n" + "".join(lines))
     answered = server.Infill(port).answer(key, 3)
@@ -100,9 +98,9 @@ def test_the_server_is_asked_as_llama_vim_does(
 
 
 def test_a_replay_puts_each_key_to_all(
-    load_benchmark: Callable[[str], Any], model: halfbyte.Model, monkeypatch: pytest.MonkeyPatch
+    load: Callable[[str], Any], model: halfbyte.Model, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    typing, keystrokes = load_benchmark("typing_replay"), load_benchmark("keystrokes")
+    typing, keystrokes = load("typing_replay"), load("keystrokes")
     monkeypatch.setattr(typing, "N_ANSWER", 3)
     asked = []
 
@@ -137,8 +135,8 @@ def test_the_random_model_infills_with_words(tiny: Path) -> None:
         assert loaded.tokenizer.id_of("<|file_sep|>") is not None
 
 
-def test_edits_are_forced(load_benchmark: Callable[[str], Any], tiny: Path) -> None:
-    replay = load_benchmark("edit_replay")
+def test_edits_are_forced(load: Callable[[str], Any], tiny: Path) -> None:
+    replay = load("edit_replay")
     with halfbyte.load(tiny, threads=1, ctx=2048) as loaded:
         facts = replay.measure(loaded, 3)  # and fails where an edit is not the one that is wanted
         first = facts["edits"][0]
@@ -151,9 +149,9 @@ def test_edits_are_forced(load_benchmark: Callable[[str], Any], tiny: Path) -> N
 
 
 def test_a_conversation_outlives_restarts(
-    load_benchmark: Callable[[str], Any], tiny: Path, tmp_path: Path
+    load: Callable[[str], Any], tiny: Path, tmp_path: Path
 ) -> None:
-    replay = load_benchmark("agent_replay")
+    replay = load("agent_replay")
     agent = replay.Agent(tiny, tmp_path / "prompts", n_begin=300, n_turn=40)
     turns, is_same = agent.turns(4), agent.is_same()
     agent.close()
@@ -170,9 +168,9 @@ def test_a_conversation_outlives_restarts(
 
 
 def test_the_disk_is_measured_beside_plain_files(
-    load_benchmark: Callable[[str], Any], tmp_path: Path
+    load: Callable[[str], Any], tmp_path: Path
 ) -> None:
-    synth, replay = load_benchmark("synth_infill"), load_benchmark("agent_replay")
+    synth, replay = load("synth_infill"), load("agent_replay")
     facts = replay.disk(synth.ensure("tiny", tmp_path), tmp_path, 300, rounds=2)
     assert facts["nbytes"] > 100_000
     assert facts["ratio"]["save"] == facts["mb_s"]["save"] / facts["mb_s"]["copy"]

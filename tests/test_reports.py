@@ -1,8 +1,7 @@
-"""What README and docs make of what the benchmarks have measured."""
+"""What README and docs make of what the benchmarks measured."""
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -10,157 +9,34 @@ from typing import Any
 
 import pytest
 
+from tests.measured import a_line, write_lines
+
 BENCHMARKS = Path(__file__).resolve().parent.parent / "benchmarks"
-INFO = {"nbytes_per_token": 1e9, "kv_nbytes_per_token": 1e6, "macs_per_token": 2e9}
-
-
-def record(cells: Any, cell: Any, ours: list[float], peer: list[float]) -> dict[str, Any]:
-    cell.ours.extend(ours)
-    cell.peer.extend(peer)
-    return cell.record(INFO, cells.Limits(bytes_per_s=20e9, macs_per_s=1e12))
 
 
 @pytest.fixture
 def common() -> dict[str, Any]:
-    """What every line of results says."""
-    return {
-        "date": "2026-01-02T03:04:05+00:00", "commit": "abc", "rounds": 5,
-        "machine": {"cores": 2, "cpu": "a CPU"}, "model": {"nbytes": 1e9},
-        "limits": {"bytes_per_s": 20e9, "macs_per_s": 1e12},
-        "halfbyte": {"isa": "avx2 (some-cpu)"},
-        "peer": {"environment": "peer-avx2", "version": "1.2"},
-    }  # fmt: skip
-
-
-def test_the_tables_say_what_was_missed(
-    load_benchmark: Callable[[str], Any],
-    common: dict[str, Any],
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    cells, report = load_benchmark("cells"), load_benchmark("report_speed")
-    monkeypatch.setattr(report, "HERE", tmp_path)
-    assert report.section() == "Nothing measured yet: `make bench`.\n"
-    gone, old, new = (
-        common | {
-            "group": group, "name": "1b-q4_0", "threads": 1,
-            "cells": [record(cells, cells.prefill(512, 2.0), [rate], [100.0])],
-        }
-        for group, rate in (("gone", 250.0), ("1b-avx2", 250.0), ("1b-avx2", 150.0))
-    )  # fmt: skip
-    memory = common | {"name": "1b-q4_0", "peak_nbytes": 1.6e9, "kv_nbytes": 1e8,
-                       "bound_nbytes": 1.25e9, "is_met": False}  # fmt: skip
-    _write(tmp_path, "suite", gone, old, new)
-    _write(tmp_path, "memory", memory)
-    encoding = {"sentencepiece": {"ratio": 0.971}, "libraries": {"sentencepiece": "0.2"}}
-    _write(tmp_path, "tokenizer", common | encoding)
-    text = report.section()
-    assert text.count("| pp512 |") == 1
-    assert ("| 1.1B shape, Q4_0, both AVX2, 1 thread | pp512 | 150 | 100 | **1.50, missed** "
-            "(1.50-1.50) | 2.00 |  | 30% |") in text  # fmt: skip
-    assert "2026-01-02, commit abc" in text
-    assert "**500 MB, missed** |  | 150 MB |" in text
-    assert "\n0.97 of the speed of sentencepiece 0.2 themselves; 2026-01-02, commit abc.\n" in text
-
-
-def test_readme_selects_a_prompt_and_a_generation(
-    load_benchmark: Callable[[str], Any],
-    common: dict[str, Any],
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    cells, report = load_benchmark("cells"), load_benchmark("report_speed")
-    monkeypatch.setattr(report, "HERE", tmp_path)
-    assert report.selection() == "Nothing measured yet: `make bench`.\n"
-    made = [
-        record(cells, cells.prefill(512), [250.0], [100.0]),
-        record(cells, cells.decode(64), [9.0], [6.0]),
-        record(cells, cells.decode(64, 2048), [1.0], [1.0]),
-    ]
-    line = common | {"name": "1b-q4_0", "threads": 2, "cells": made}
-    _write(tmp_path, "suite", line | {"group": "1b-q8_0"}, line | {"group": "1b-avx2"})
-    text = report.selection()
-    assert "| 1.1B shape, Q4_0, both AVX2 | 250 | 100 | 2.50 | 9.0 | 6.0 | 1.50 |\n" in text
-    assert text.count("1.1B shape") == 1
-
-
-def test_each_machine_has_its_table_and_readme_what_the_newest_lacks(
-    load_benchmark: Callable[[str], Any],
-    common: dict[str, Any],
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    cells, report = load_benchmark("cells"), load_benchmark("report_speed")
-    monkeypatch.setattr(report, "HERE", tmp_path)
-
-    def line(group: str, cpu: str, isa: str, rate: float) -> dict[str, Any]:
-        made = [record(cells, cell, [rate], [10.0]) for cell in (cells.prefill(8), cells.decode(8))]
-        facts = {"group": group, "name": "7b-q4_0", "threads": 2, "cells": made}
-        return common | facts | {"machine": {"cores": 2, "cpu": cpu}, "halfbyte": {"isa": isa}}
-
-    old = [line("7b", "Old", "amx (x)", 20.0), line("7b-avx512", "Old", "avx512vnni (x)", 30.0)]
-    _write(tmp_path, "suite", *old, line("7b", "New", "avx512vnni (y)", 40.0))
-    rows = [row for row in report.section().splitlines() if "| pp8 |" in row]
-    assert [row.split(" | ")[0] + row.split("|")[3] for row in rows] == [
-        "| 7B shape, Q4_0, both AVX-512 40.0 ",
-        "| 7B shape, Q4_0, both AVX-512 30.0 ",
-        "| 7B shape, Q4_0, both AMX 20.0 ",
-    ]
-    assert report.selection().splitlines()[2:] == [
-        "| 7B shape, Q4_0, both AVX-512 | 40.0 | 10.0 | 4.00 | 40.0 | 10.0 | 4.00 |",
-        "| 7B shape, Q4_0, both AMX | 20.0 | 10.0 | 2.00 | 20.0 | 10.0 | 2.00 |",
-        "",
-        (
-            "2 cores each, shared, medians of turns in one run: New (AVX-512, 2026-01-02); "
-            "Old (AMX, 2026-01-02)."
-        ),
-        "llama-cpp-python 1.2, built there.",
-    ]
-
-
-def test_a_long_prompt_slows_down_with_its_depth(
-    load_benchmark: Callable[[str], Any],
-    common: dict[str, Any],
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    report = load_benchmark("report_long_prompt")
-    monkeypatch.setattr(sys.modules["report_speed"], "HERE", tmp_path)
-    assert report.section() == "Nothing measured yet: `benchmarks/long_prompt.py`.\n"
-    common["machine"] |= {"load_1min_at_start": 0.1}
-    facts = {
-        "threads": 2, "kv_type": "int4", "n_prompt": 1000, "wall_s": 300.0, "cpu_s": 360.0,
-        "decode_tps": 0.5, "peak_nbytes": 2e9, "model": {"file": "7b-q4_0.gguf", "nbytes": 1e9},
-        "calls": [[400, 100.0, 160.0], [1000, 200.0, 200.0]],
-    }  # fmt: skip
-    _write(tmp_path, "long_prompt", common | facts)
-    text = report.section()
-    assert text.splitlines()[2:4] == [
-        "| 400 | 4.0 | 5.0 | 2 min |",
-        "| 1,000 | 3.0 | 6.0 | 5 min |",
-    ]
-    assert "1,000 tokens in 5 min (3 min of each core's time), then 0.50 tok/s.\n" in text
-    assert "At most 2.0 GB were resident, of which 1.0 are weights.\n" in text
+    return a_line()
 
 
 def test_callers_and_typing_say_what_was_missed(
-    load_benchmark: Callable[[str], Any],
+    load: Callable[[str], Any],
     common: dict[str, Any],
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    report = load_benchmark("report_callers")
+    report = load("report_callers")
     monkeypatch.setattr(sys.modules["report_speed"], "HERE", tmp_path)
     assert report.section() == "Nothing measured yet: `make bench-callers`.\n"
     common["machine"] |= {"load_1min_at_start": 0.1}
     common["model"] |= {"file": "a.gguf"}
     old = common | {"hit": {"ids_steps": 1.0, "text_more_ms": 9.0}, "lone": {"ratio": 1.01}}
     new = common | {"hit": {"ids_steps": 1.7, "text_more_ms": 0.5}}
-    _write(tmp_path, "callers", old, new)
+    write_lines(tmp_path, "callers", old, new)
     times = {"first_p50": 9.0, "first_p95": 20.0, "line_p50": 30.0, "line_p95": 40.0,
              "n_new_p50": 1, "first_p50_ratio": 0.4}  # fmt: skip
     typing = {"name": "7b", "kinds": ["jump", "key"], "target": 0.35}
-    _write(tmp_path, "typing", common | typing | {"sides": {"auto": times, "server": times}})
+    write_lines(tmp_path, "typing", common | typing | {"sides": {"auto": times, "server": times}})
     text = report.section()
     assert "in decode steps | **1.70, missed** | at most 1.5 |" in text
     assert "more than that | 0.50 ms | at most 1 ms |" in text
@@ -171,12 +47,12 @@ def test_callers_and_typing_say_what_was_missed(
 
 
 def test_experts_and_hybrids_say_what_was_missed(
-    load_benchmark: Callable[[str], Any],
+    load: Callable[[str], Any],
     common: dict[str, Any],
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    report = load_benchmark("report_experts")
+    report = load("report_experts")
     monkeypatch.setattr(sys.modules["report_speed"], "HERE", tmp_path)
     assert report.section() == "Nothing measured yet: `benchmarks/experts.py`.\n"
     common["machine"] |= {"load_1min_at_start": 0.1}
@@ -186,7 +62,7 @@ def test_experts_and_hybrids_say_what_was_missed(
         shares = {"weights": weights, "with states": both}
         return common | {"name": name, "rates": rates, "shares": shares}
 
-    _write(
+    write_lines(
         tmp_path, "experts", line("other", [19.0, 15.0], 0.5, 0.5),
         line("qwen35moe-q4_0", [20.0, 14.0], 0.8, 0.86), line("third", [20.0, 14.0], 0.8, 0.84),
     )  # fmt: skip
@@ -200,12 +76,12 @@ def test_experts_and_hybrids_say_what_was_missed(
 
 
 def test_depths_say_what_was_missed(
-    load_benchmark: Callable[[str], Any],
+    load: Callable[[str], Any],
     common: dict[str, Any],
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    report = load_benchmark("report_depths")
+    report = load("report_depths")
     monkeypatch.setattr(sys.modules["report_speed"], "HERE", tmp_path)
     assert report.section() == "Nothing measured yet: `benchmarks/depths.py`.\n"
     common["machine"] |= {"load_1min_at_start": 0.1}
@@ -218,7 +94,7 @@ def test_depths_say_what_was_missed(
         "pp llama.cpp": {"tokens_per_s": 23.0, "over f16": 0.25},
     }
     line = common | {"model": {"file": "1b-q4_0.gguf"}, "depth": 8192, "cells": cells}
-    _write(tmp_path, "depths", line | {"cells": {}}, line)
+    write_lines(tmp_path, "depths", line | {"cells": {}}, line)
     where = "1.1B shape, Q4_0, 8192"
     assert report.section().splitlines()[2:5] == [
         f"| {where} | f16 | 30.0 |  | 3.60 | 90.0 |  | **3.90, missed** |",
@@ -228,20 +104,22 @@ def test_depths_say_what_was_missed(
 
 
 def test_answers_and_constraints_say_what_was_missed(
-    load_benchmark: Callable[[str], Any],
+    load: Callable[[str], Any],
     common: dict[str, Any],
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    report = load_benchmark("report_answers")
+    report = load("report_answers")
     monkeypatch.setattr(sys.modules["report_speed"], "HERE", tmp_path)
     assert report.section() == "Nothing measured yet: `make bench-answers`.\n"
     common["machine"] |= {"load_1min_at_start": 0.1}
     common["model"] |= {"file": "1b-q4_0.gguf"}
     old, new = ({"adapter": {"ratio": r}, "prompt": {"ratio": r}} for r in (1.0, 1.2))
-    _write(tmp_path, "candidates", common | old, common | new)
+    write_lines(tmp_path, "candidates", common | old, common | new)
     ways = ("greedy", "drawn", "drawn of 40")
-    _write(tmp_path, "constraints", common | {way: {"median": 0.014, "p99": 0.051} for way in ways})
+    write_lines(
+        tmp_path, "constraints", common | {way: {"median": 0.014, "p99": 0.051} for way in ways}
+    )
     text = report.section()
     assert (
         "| 1.1B shape: decoding with an adapter of rank 16, over without | **1.20, missed**" in text
@@ -252,12 +130,12 @@ def test_answers_and_constraints_say_what_was_missed(
 
 
 def test_the_server_says_what_was_missed(
-    load_benchmark: Callable[[str], Any],
+    load: Callable[[str], Any],
     common: dict[str, Any],
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    report = load_benchmark("report_server")
+    report = load("report_server")
     monkeypatch.setattr(sys.modules["report_speed"], "HERE", tmp_path)
     assert report.section() == "Nothing measured yet: `make bench-server`.\n"
     common["machine"] |= {"load_1min_at_start": 0.1}
@@ -270,7 +148,7 @@ def test_the_server_says_what_was_missed(
         {"what": "stream", "target": 0.9, "ratio": 0.95},
         {"what": "infill", "more_ms": 3.0},
     ]
-    _write(tmp_path, "server", *(common | line for line in lines))
+    write_lines(tmp_path, "server", *(common | line for line in lines))
     text = report.section()
     assert "over llama-server's | **2.50, missed** | at least 3 |" in text
     assert "gap between tokens, over its | **1.50, missed** | at most 1 |" in text
@@ -282,9 +160,9 @@ def test_the_server_says_what_was_missed(
 
 
 def test_readme_selects_types(
-    load_benchmark: Callable[[str], Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    load: Callable[[str], Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    report = load_benchmark("report_conversion")
+    report = load("report_conversion")
     monkeypatch.setattr(report, "HERE", tmp_path)
     assert report.selection() == "Nothing measured yet: `make bench-conversion`.\n"
     measured = {"kl_mean": 0.02, "top1": 0.9, "perplexity": 14.0, "perplexity_source": 13.5}
@@ -296,7 +174,7 @@ def test_readme_selects_types(
         )
     ]  # fmt: skip
     line = {"source": report.MAIN, "rows": rows, "date": "2026-01-02T03", "commit": "abc"}
-    _write(tmp_path, "conversion", line)
+    write_lines(tmp_path, "conversion", line)
     table = [row for row in report.selection().splitlines() if row.startswith("| q")]
     assert table == [
         "| q6_k | 5.00 | 0.00100 | 90.0% | 14.000 |  |",
@@ -304,24 +182,18 @@ def test_readme_selects_types(
     ]
 
 
-def test_readme_and_docs_show_what_was_measured(load_benchmark: Callable[[str], Any]) -> None:
-    report = load_benchmark("report")
+def test_readme_and_docs_show_what_was_measured(load: Callable[[str], Any]) -> None:
+    report = load("report")
     for file in report.PARTS:
         text = (BENCHMARKS.parent / file).read_text("utf-8")
         assert report.rewritten(file) == text, f"run benchmarks/report.py for {file}"
 
 
 def test_a_lost_marker_is_an_error(
-    load_benchmark: Callable[[str], Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    load: Callable[[str], Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    report = load_benchmark("report")
+    report = load("report")
     monkeypatch.setattr(report, "ROOT", tmp_path)
     (tmp_path / "README.md").write_text(report.BEGIN.format("speed"), "utf-8")
     with pytest.raises(ValueError, match=r"README\.md: expected the markers of speed"):
         report.rewritten("README.md")
-
-
-def _write(folder: Path, name: str, *lines: dict[str, Any]) -> None:
-    (folder / "results").mkdir(exist_ok=True)
-    text = "".join(json.dumps(line) + "\n" for line in lines)
-    (folder / "results" / f"{name}.jsonl").write_text(text, "utf-8")
