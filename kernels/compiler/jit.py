@@ -25,7 +25,7 @@ import sys
 import tempfile
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from functools import cache, wraps
+from functools import cache, partial, wraps
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
@@ -70,16 +70,22 @@ if hasattr(os, "register_at_fork"):
     )
 
 
-def device(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Decorate a helper of kernels. Integer constants stay constants in it, so tiles take them.
+def device(
+    function: Callable[..., Any] | None = None, *, keeps_constants: bool = True
+) -> Callable[..., Any]:
+    """Decorate a helper of kernels.
+
+    Integer constants stay constants in it, so tiles take them; but then it is compiled for each.
 
     Raises:
         ValueError: a function within another has the name that all of its kind have.
     """
+    if function is None:
+        return partial(device, keeps_constants=keeps_constants)
     if "<locals>" in function.__qualname__:
         raise ValueError(f"{function.__qualname__}: give it a __qualname__ that is unique")
 
-    noted.append(Noted(function))
+    noted.append(Noted(function, prefer_literal=keeps_constants))
     return function
 
 

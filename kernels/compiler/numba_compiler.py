@@ -142,7 +142,7 @@ def _register(item: Noted) -> None:
         infer_global(handle, types.Function(template))
         return
 
-    @overload(handle, jit_options=_HELPER_OPTIONS, strict=False, prefer_literal=True)
+    @overload(handle, jit_options=_HELPER_OPTIONS, strict=False, prefer_literal=item.prefer_literal)
     def implementation(*args: Any) -> Callable[..., Any]:
         return handle
 

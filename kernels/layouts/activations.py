@@ -28,9 +28,7 @@ from halfbyte.kernels.vectors.bf16 import BLOCK_NBYTES, store_record
 from halfbyte.kernels.vectors.scalars import put_f32, put_u16
 from halfbyte.kernels.vectors.simd import (
     absolute,
-    add,
     fma,
-    keep_first,
     load,
     max_lanes,
     maximum,
@@ -38,7 +36,6 @@ from halfbyte.kernels.vectors.simd import (
     splat,
     store,
     store_rounded_i8,
-    sub,
     sum_lanes,
 )
 
@@ -105,25 +102,3 @@ def rms_norm_row(x, weight, n, eps, out):
     scale = splat(np.float32(1) / np.sqrt(mean + eps))
     for i in range(n_vectors):
         store(out + 64 * i, mul(mul(load(x + 64 * i), scale), load(weight + 64 * i)))
-
-
-@device
-def layer_norm_row(x, weight, bias, n, eps, out):
-    """out = (x - mean(x)) / sqrt(var(x) + eps) * weight + bias over n floats; both may be 0."""
-    n_vectors, zero = (n + 31) // 32 * 2, splat(np.float32(0))
-    total, squares = zero, zero
-    for i in range(n_vectors):
-        total = add(total, load(x + 64 * i))
-    mean = splat(sum_lanes(total) / np.float32(n))
-    for i in range(n_vectors):
-        v = keep_first(sub(load(x + 64 * i), mean), n - 16 * i, zero)
-        store(out + 64 * i, v)
-        squares = fma(v, v, squares)
-    scale = splat(np.float32(1) / np.sqrt(sum_lanes(squares) / np.float32(n) + eps))
-    for i in range(n_vectors):
-        v = mul(load(out + 64 * i), scale)
-        if weight != 0:
-            v = mul(v, load(weight + 64 * i))
-        if bias != 0:
-            v = add(v, load(bias + 64 * i))
-        store(out + 64 * i, v)

@@ -11,7 +11,7 @@ that comes late must count as all others did.
 
 from __future__ import annotations
 
-from halfbyte.kernels.compiler.jit import device
+from halfbyte.kernels.compiler.jit import device, kernel
 from halfbyte.kernels.pool import share
 from halfbyte.kernels.products.low_rank import GROUP
 from halfbyte.kernels.stages.record import (
@@ -39,7 +39,7 @@ def n_shrink_chunks(stage, step):
     return min(n * _PARTS, get_i64(step + STEP.max_chunks))
 
 
-@device
+@kernel
 def shrink(stage, step, chunk, n_chunks):
     """inner = A x of all matrices of a stage: adapter after adapter, part after part, all rows."""
     n_items = get_i64(step + STEP.n_adapted) * _PARTS
@@ -89,12 +89,10 @@ def _rows(stage, step, row):
     return floats_of(stage, step) + row * stride, stride, 0
 
 
-@device
+@kernel
 def expand(stage, step, matrix, begin, end, y, y_stride):
     """y += scale B inner, in strips begin .. end of one of the stage's matrices."""
     factors_at = get_i64(stage + PRODUCT.factors_at)
-    if factors_at < 0:
-        return
     applied = get_i64(step + STEP.applied)
     for _ in range(get_i64(step + STEP.n_applied)):
         n, factors = _n_applied_rows(stage, applied), get_i64(applied + APPLIED.table)

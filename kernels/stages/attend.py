@@ -12,9 +12,8 @@ from halfbyte.kernels.layouts.kv_pages import PAGE
 from halfbyte.kernels.pool import share
 from halfbyte.kernels.stages.attention import NO_WINDOW, first_page
 from halfbyte.kernels.stages.record import ATTENTION, BLOCK, STEP
-from halfbyte.kernels.stages.rope import add_bias, copy_halves, norm_head, rotate, scale
 from halfbyte.kernels.vectors.calls import call
-from halfbyte.kernels.vectors.scalars import get_f32, get_i64, put_f32
+from halfbyte.kernels.vectors.scalars import get_i64
 
 _BLOCK_NBYTES = 8 * len(BLOCK)
 
@@ -38,35 +37,21 @@ def rope_append(stage, step, chunk):
     _rope_append(stage, step, row, head, position, pages)
 
 
-@device
+@device(keeps_constants=False)
 def _rope_append(stage, step, row, head, position, pages):
-    """The query heads that share a KV head, and this: biases, norms, rotation, cache."""
+    """The query heads that share a KV head, and this: rotation, and what is before; cache."""
     nbytes = 4 * get_i64(stage + ATTENTION.head_dim)
     group = get_i64(stage + ATTENTION.group)
     qkv = get_i64(stage + ATTENTION.qkv) + row * get_i64(stage + ATTENTION.qkv_stride)
     q = qkv + head * group * nbytes
     k = qkv + get_i64(stage + ATTENTION.k_at) + head * nbytes
     v = qkv + get_i64(stage + ATTENTION.v_at) + head * nbytes
-    if get_i64(stage + ATTENTION.q_bias) != 0:
-        width = nbytes // 4
-        add_bias(q, get_i64(stage + ATTENTION.q_bias) + head * group * nbytes, group * width)
-        add_bias(k, get_i64(stage + ATTENTION.k_bias) + head * nbytes, width)
-        add_bias(v, get_i64(stage + ATTENTION.v_bias) + head * nbytes, width)
-    if get_i64(stage + ATTENTION.copies_keys) != 0:
-        copy_halves(k, v, get_i64(stage + ATTENTION.n_rotated), nbytes // 4)
-    if get_i64(stage + ATTENTION.q_norm) != 0:
-        width, eps = nbytes // 4, get_f32(stage + ATTENTION.eps)
-        for i in range(group):
-            norm_head(q + i * nbytes, get_i64(stage + ATTENTION.q_norm), width, eps)
-        if get_i64(stage + ATTENTION.k_norm) != 0:
-            norm_head(k, get_i64(stage + ATTENTION.k_norm), width, eps)
-        if get_i64(stage + ATTENTION.v_norm) != 0:
-            norm_head(v, get_i64(stage + ATTENTION.v_norm), width, eps)
     table = get_i64(get_i64(step + STEP.rope_rows) + 8 * row)
-    if get_i64(stage + ATTENTION.q_scale_at) != 0:
-        scale(q, get_f32(table + get_i64(stage + ATTENTION.q_scale_at)), group * (nbytes // 4))
+    if get_i64(stage + ATTENTION.prepare_heads) != 0:
+        call(get_i64(stage + ATTENTION.prepare_heads), stage, q, k, v, head, table)
     if _is_far(stage, position):
-        _rotate_far(stage, step, q, row, head)
+        call(get_i64(stage + ATTENTION.rotate_far), stage, q, _far_queries(stage, row, head),
+             get_i64(step + STEP.far_rope_row) + get_i64(stage + ATTENTION.rope_at))  # fmt: skip
     call(get_i64(stage + ATTENTION.rope_append), q, k, v,
          table + get_i64(stage + ATTENTION.rope_at), get_i64(stage + ATTENTION.n_rotated), position,
          get_i64(pages + position // PAGE * 8) + _head_at(stage, head))  # fmt: skip
@@ -90,19 +75,7 @@ def _window(stage, position):
     return get_i64(stage + ATTENTION.window)
 
 
-@device
-def _rotate_far(stage, step, q, row, head):
-    """A copy of the query heads that share a KV head, rotated for the first positions."""
-    width, group = get_i64(stage + ATTENTION.head_dim), get_i64(stage + ATTENTION.group)
-    table = get_i64(step + STEP.far_rope_row) + get_i64(stage + ATTENTION.rope_at)
-    far = _far_queries(stage, row, head)
-    for i in range(group * width):
-        put_f32(far + 4 * i, get_f32(q + 4 * i))
-    for i in range(group):
-        rotate(far + 4 * width * i, table, get_i64(stage + ATTENTION.n_rotated))
-
-
-@device
+@device(keeps_constants=False)
 def _far_queries(stage, row, head):
     """Where these lie."""
     far = get_i64(stage + ATTENTION.far) + row * get_i64(stage + ATTENTION.far_stride)

@@ -1,13 +1,15 @@
 """Every operation that a stage can have: how many chunks it is, and what a chunk does.
 
-An operation of no chunks is left out of a step. Together these are one compiled function, since
-each that is cached for itself costs a start some milliseconds.
+An operation of no chunks is left out of a step. Together these are one compiled function, of what
+most models have. What fewer need are kernels of their own, so that a first start does not compile
+it for all others: they are called through the address in a record.
 """
 
 from __future__ import annotations
 
 from halfbyte.kernels.compiler.jit import device
 from halfbyte.kernels.stages import adapt, attend, called, products, record, rows
+from halfbyte.kernels.vectors.calls import call
 from halfbyte.kernels.vectors.scalars import get_i64
 
 
@@ -15,7 +17,7 @@ from halfbyte.kernels.vectors.scalars import get_i64
 def count_chunks(stage, step):
     """Chunks of a stage in this step."""
     op = get_i64(stage)
-    if op == record.EMBED or op == record.RENORM:
+    if op == record.EMBED:
         return get_i64(step + record.STEP.n_tokens)
     if op == record.NORM or op == record.QUANTIZE:
         n = rows.n_rows(stage, step)
@@ -69,9 +71,7 @@ def run_chunk(stage, step, chunk, n_chunks):
         attend.attend_pages(stage, step, chunk)
     elif op == record.MERGE_PAGES:
         attend.merge_pages(stage, step, chunk)
-    elif op == record.RENORM:
-        rows.renorm(stage, step, chunk)
     elif op == record.SHRINK:
-        adapt.shrink(stage, step, chunk, n_chunks)
+        call(get_i64(stage + record.PRODUCT.shrink), stage, step, chunk, n_chunks)
     elif op == record.CALL:
         called.run(stage, step, chunk, n_chunks)

@@ -8,32 +8,19 @@ from __future__ import annotations
 from halfbyte.kernels.compiler.jit import device
 from halfbyte.kernels.layouts.activations import put_block
 from halfbyte.kernels.pool import share
-from halfbyte.kernels.stages.adapt import expand
 from halfbyte.kernels.stages.record import (
     FEED_FORWARD,
-    GELU,
-    GELU_TANH,
     INPUT,
     MATRIX,
     MATRIX_NBYTES,
     PRODUCT,
     PROJECT,
-    RELU_SQUARED,
-    SILU,
     STEP,
 )
 from halfbyte.kernels.stages.rows import floats_of, n_rows, records_of
 from halfbyte.kernels.vectors.calls import call
-from halfbyte.kernels.vectors.scalars import get_f32, get_i64
-from halfbyte.kernels.vectors.simd import add, load, mul, splat, store
-from halfbyte.kernels.vectors.vector_math import (
-    gelu,
-    gelu_tanh,
-    relu_squared,
-    silu,
-    soft_cap,
-    xielu,
-)
+from halfbyte.kernels.vectors.scalars import get_i64
+from halfbyte.kernels.vectors.simd import add, load, store
 
 STRIP_NBYTES = 128  # of a row of results
 # Rows of strips, while ffn_gate is read, before ffn_up is: a single token's matrices come in runs.
@@ -73,7 +60,7 @@ def is_repeatable(stage, step, n_chunks):
         return False
     most = _ROWS_AT_ONCE if op == FEED_FORWARD else _MOST_STRIPS
     fits = get_i64(stage + PRODUCT.n_strips) <= n_chunks * most
-    return fits and get_i64(stage + PRODUCT.factors_at) < 0
+    return fits and get_i64(stage + PRODUCT.expand) == 0
 
 
 @device
@@ -89,12 +76,7 @@ def make(stage, step, chunk, n_chunks):
         first, last = max(begin - at, 0), min(end - at, strips)
         if first < last:
             y = get_i64(step + STEP.work) + (at - begin) * STRIP_NBYTES
-            multiply(matrices + i * MATRIX_NBYTES, first, last, records_of(stage, step),
-                     floats_of(stage, step), get_i64(stage + INPUT.floats_stride), 1, y, 0,
-                     0)  # fmt: skip
-            if get_i64(stage + PRODUCT.finish) != 0:
-                for strip in range(first, last):
-                    _finish(stage, i, strip, y + strip * STRIP_NBYTES)
+            _project(stage, step, i, first, last, y, 0, 0)
         at += strips
 
 
@@ -123,83 +105,47 @@ def publish(stage, step, chunk, n_chunks):
 @device
 def project(stage, step, chunk, n_chunks):
     """y = W x of all matrices, side by side, or y += W x."""
-    n, (begin, end) = n_rows(stage, step), _strips(stage, step, chunk, n_chunks)
+    begin, end = _strips(stage, step, chunk, n_chunks)
     y, y_stride = get_i64(stage + PRODUCT.y), get_i64(stage + PRODUCT.y_stride)
     if y == 0:  # the logits, which every step has anew
         y, y_stride = get_i64(step + STEP.logits), get_i64(step + STEP.logits_stride)
-    floats, records = floats_of(stage, step), records_of(stage, step)
     matrices, at = get_i64(stage + PRODUCT.matrices), 0
     for i in range(get_i64(stage + PRODUCT.n_matrices)):
-        matrix = matrices + i * MATRIX_NBYTES
-        strips = get_i64(matrix + MATRIX.n_panels) // 2
+        strips = get_i64(matrices + i * MATRIX_NBYTES + MATRIX.n_panels) // 2
         first, last = max(begin - at, 0), min(end - at, strips)
-        if first < last and get_i64(stage + PRODUCT.finish) != 0:
-            _project_and_finish(stage, step, i, first, last, y + at * STRIP_NBYTES, y_stride)
-        elif first < last:
-            multiply(matrix, first, last, records, floats, get_i64(stage + INPUT.floats_stride),
-                      n, y + at * STRIP_NBYTES, y_stride,
-                      get_i64(stage + PRODUCT.adds))  # fmt: skip
-            expand(stage, step, i, first, last, y + at * STRIP_NBYTES, y_stride)
+        if first < last:
+            _project(stage, step, i, first, last, y + at * STRIP_NBYTES, y_stride,
+                     get_i64(stage + PRODUCT.adds))  # fmt: skip
         at += strips
 
 
-@device
-def _project_and_finish(stage, step, i, begin, end, y, y_stride):
-    """Strips of y = cap(scale (W x + bias)), or of y += the same, of one of the matrices."""
-    n, matrix = n_rows(stage, step), get_i64(stage + PRODUCT.matrices) + i * MATRIX_NBYTES
-    floats, records = floats_of(stage, step), records_of(stage, step)
-    work = get_i64(step + STEP.work)
-    for strip in range(begin, end):
-        multiply(matrix, strip, strip + 1, records, floats,
-                  get_i64(stage + INPUT.floats_stride), n, work - strip * STRIP_NBYTES,
-                  STRIP_NBYTES, 0)  # fmt: skip
-        expand(stage, step, i, strip, strip + 1, work - strip * STRIP_NBYTES, STRIP_NBYTES)
-        for row in range(n):
-            _finish(stage, i, strip, work + row * STRIP_NBYTES)
-            for half in range(0, STRIP_NBYTES, 64):
-                to = y + row * y_stride + strip * STRIP_NBYTES + half
-                v = load(work + row * STRIP_NBYTES + half)
-                if get_i64(stage + PRODUCT.adds) != 0:
-                    v = add(load(to), v)
-                store(to, v)
+@device(keeps_constants=False)
+def _project(stage, step, i, begin, end, y, y_stride, adds):
+    """Strips of y = W x, or of y += W x, of one of the matrices."""
+    if get_i64(stage + PRODUCT.finish) != 0:
+        call(get_i64(stage + PRODUCT.finish), stage, step, i, begin, end, y, y_stride, adds)
+        return
+    multiply(get_i64(stage + PRODUCT.matrices) + i * MATRIX_NBYTES, begin, end,
+             records_of(stage, step), floats_of(stage, step), get_i64(stage + INPUT.floats_stride),
+             n_rows(stage, step), y, y_stride, adds)  # fmt: skip
+    expand(stage, step, i, begin, end, y, y_stride)
 
 
-@device
-def _finish(stage, i, strip, at):
-    """A row's strip of W x at `at` becomes cap(scale (W x + bias)), of matrix i."""
-    scale, cap = get_f32(stage + PRODUCT.scale), get_f32(stage + PRODUCT.cap)
-    _add_bias(stage, i, strip, at)
-    for half in range(0, STRIP_NBYTES, 64):
-        v = mul(load(at + half), splat(scale))
-        if cap != 0:
-            v = soft_cap(v, cap)
-        store(at + half, v)
+@device(keeps_constants=False)
+def expand(stage, step, i, begin, end, y, y_stride):
+    """What adapters add to strips of one of the matrices, where the program has them."""
+    if get_i64(stage + PRODUCT.expand) != 0:
+        call(get_i64(stage + PRODUCT.expand), stage, step, i, begin, end, y, y_stride)
 
 
-@device
-def _add_bias(stage, i, strip, at):
+@device(keeps_constants=False)
+def add_bias(stage, i, strip, at):
     """A row's strip at `at` += the bias of matrix i."""
     biases = get_i64(stage + PRODUCT.biases)
     if biases != 0:
         bias = get_i64(biases + 8 * i) + strip * STRIP_NBYTES
         store(at, add(load(at), load(bias)))
         store(at + 64, add(load(at + 64), load(bias + 64)))
-
-
-@device
-def _activated(stage, v):
-    """activation(v)."""
-    kind = get_i64(stage + PRODUCT.activation)
-    if kind == SILU:
-        return silu(v)
-    if kind == GELU:
-        return gelu(v)
-    if kind == GELU_TANH:
-        return gelu_tanh(v)
-    if kind == RELU_SQUARED:
-        return relu_squared(v)
-    curve = get_i64(stage + PRODUCT.curve)  # XIELU
-    return xielu(v, get_f32(curve), get_f32(curve + 4), get_f32(curve + 8), get_f32(curve + 12))
 
 
 @device
@@ -230,25 +176,17 @@ def _make_hidden(stage, step, first, last):
         multiply(matrices + i * MATRIX_NBYTES, first, last, records, floats, floats_stride, n, y,
                  width, 0)  # fmt: skip
         expand(stage, step, i, first, last, y, width)
-    for strip in range(first, last):
-        at = gate + (strip - first) * STRIP_NBYTES
-        for row in range(n):
-            _activate(stage, at + row * width, at + (n + row) * width, strip)
+    if get_i64(stage + PRODUCT.biases) != 0:
+        for i in range(n_matrices):
+            for row in range(n):
+                at = gate + (i * n + row) * width
+                for strip in range(first, last):
+                    add_bias(stage, i, strip, at + (strip - first) * STRIP_NBYTES)
+    up = gate + n * width if n_matrices == 2 else 0
+    call(get_i64(stage + PRODUCT.activation), gate, up, n * width, get_i64(stage + PRODUCT.curve))
 
 
-@device
-def _activate(stage, gate, up, strip):
-    """gate = activation(gate) * up, or activation(gate) where the network has no gate."""
-    _add_bias(stage, 0, strip, gate)
-    gated = get_i64(stage + PRODUCT.n_matrices) == 2
-    if gated:
-        _add_bias(stage, 1, strip, up)
-    for at in range(0, STRIP_NBYTES, 64):
-        v = _activated(stage, load(gate + at))
-        store(gate + at, mul(v, load(up + at)) if gated else v)
-
-
-@device
+@device(keeps_constants=False)
 def _put_hidden(stage, step, features, row, strip):
     """A row's strip, as the matrix behind takes it."""
     nbytes = get_i64(step + STEP.record_nbytes)
@@ -262,7 +200,7 @@ def _put_hidden(stage, step, features, row, strip):
         store(to + 64, h1)
 
 
-@device
+@device(keeps_constants=False)
 def multiply(matrix, begin, end, records, floats, floats_stride, n, y, y_stride, adds):
     """Strips begin .. end of y = W x for n tokens: many at once, the rest by vectors, few alone.
 
@@ -290,7 +228,7 @@ def multiply(matrix, begin, end, records, floats, floats_stride, n, y, y_stride,
           y_stride, adds)  # fmt: skip
 
 
-@device
+@device(keeps_constants=False)
 def _part(matrix, kernel, begin, end, x, x_stride, n, y, y_stride, adds):
     if n > 0:
         call(kernel, get_i64(matrix + MATRIX.w), get_i64(matrix + MATRIX.n_panels),

@@ -15,8 +15,8 @@ from halfbyte.kernels.vectors.words import words
 
 (
     EMBED, NORM, QUANTIZE, PROJECT, FEED_FORWARD, ROPE, ATTEND, ATTEND_PAGES, MERGE_PAGES, SHRINK,
-    RENORM, CALL
-) = range(12)  # fmt: skip
+    CALL
+) = range(11)  # fmt: skip
 STAGE_NBYTES = 320
 
 
@@ -62,50 +62,50 @@ FACTORS_NBYTES = 8 * len(FACTORS)
 # whose logits are wanted, and where their inner products lie.
 APPLIED = words("row n_rows out_row n_out table scale inner inner_stride")
 
-# `scale` is a float, 0 for none. Learned positions are a second table, 0 where there is none.
-EMBEDDING = words("""
-    op lookup w n_panels n_units y y_stride dim scale
-    positions_lookup positions_w positions_n_panels positions_n_units
-""")
-# y = RMSNorm(x), or y += RMSNorm(x), row by row; then y *= the float at `scale`, 0 for none.
-RENORMED = words("op x x_stride weight dim eps y y_stride adds scale")
+# `scale` is a float, 0 for none.
+EMBEDDING = words("op lookup w n_panels n_units y y_stride dim scale")
 
 # How a single row's input is made by each thread for itself, which takes less time than waiting
 # for another's: not at all, by RMSNorm, or only to 8 bits.
 AS_IT_IS, NORMED, QUANTIZED = range(3)
 # What stages with matrices begin with: the input x, the norm before it, and where the normed floats
-# and their records lie. A norm that stands alone (NORM, QUANTIZE) writes these two. `weight` and
-# `norm_bias` are 0 where a norm has none; `centers`: it takes the mean from x first.
+# and their records lie. A norm that stands alone (NORM, QUANTIZE) writes these two. `layer_norm` is
+# the address of that kernel (layer_norm.py), 0 for RMSNorm; `weight` and `norm_bias` are 0 where a
+# norm has none.
 INPUT = words("""
-    op of_logits prepare x x_stride weight norm_bias centers dim eps n_blocks
+    op of_logits prepare x x_stride weight norm_bias layer_norm dim eps n_blocks
     floats floats_stride records
 """)
-# `finish`: whether anything becomes of PROJECT's products, a bias, a scale or a cap (floats; a cap
-# of 0 is none). `biases`: the address of a table of addresses, one a matrix, or 0. `curve`: that of
-# xIELU's four numbers (alpha_p, alpha_n, beta, eps).
-# `factors_at`: in an adapter's table, where its matrices' factors begin; -1: it takes no adapters.
+# `finish` is the address of the kernel for products of which something becomes (finish.py), 0 where
+# nothing does: a bias, a scale or a cap (floats; a cap of 0 is none). `biases`: the address of a
+# table of addresses, one a matrix, or 0. `activation` is a kernel's address (activate.py), `curve`
+# that of xIELU's four numbers (alpha_p, alpha_n, beta, eps).
+# `shrink` and `expand` are the addresses of what adapters take (adapt.py), 0 where there are none;
+# `factors_at`: in an adapter's table, where the matrices' factors begin.
 PRODUCT = words(f"""
-    {" ".join(INPUT._fields)} matrices n_matrices n_strips y y_stride adds factors_at from_records
-    finish biases scale cap activation curve
+    {" ".join(INPUT._fields)} matrices n_matrices n_strips y y_stride adds from_records
+    finish biases scale cap activation curve shrink expand factors_at
 """)
-SILU, GELU, GELU_TANH, RELU_SQUARED, XIELU = range(5)
 
 # What a position has for rotary embedding are the cosines and sines of n_rotated features of a
 # layer at `rope_at` and, where that is not 0, what queries are multiplied by at `q_scale_at`.
 # `sinks`: a logit for each head that takes part in the softmax. `out_nbytes`: what the query heads
 # of a group give. Where keys are compressed, `n_kv_heads` counts the groups of heads that are taken
 # together, `head_nbytes` is 0, since all share one key, and so is `rope_append`: it is written by
-# another stage. `copies_keys`: values are what keys are before anything is done to them, in the
-# order in which a file has them. A layer that reads the keys of another has neither, and no norms
-# of any. `table_at`: which of a sequence's tables of page addresses is the layer's, in bytes behind
-# the first. Where n_first is not 0, queries from position n_exact on see so many first positions
-# beside the window, and others all before them (attention_sinks.py): those are met by queries at
-# `far`, and what they give lies at `given_at` in a thread's work.
+# another stage. `prepare_heads` is the address of what adds biases, norms and scales before that
+# (head_inputs.py), 0 where a layer has none of these. `copies_keys`: values are what keys are
+# before anything is done to them, in the order in which a file has them. A layer that reads the
+# keys of another has neither, and no norms of any. `table_at`: which of a sequence's tables of page
+# addresses is the layer's, in bytes behind the first. Where n_first is not 0, queries from position
+# n_exact on see so many first positions beside the window, and others all before them
+# (attention_sinks.py): those are met by queries at `far`, where `rotate_far` puts them, and what
+# they give lies at `given_at` in a thread's work.
 ATTENTION = words("""
     op qkv qkv_stride k_at v_at copies_keys q_bias k_bias v_bias q_norm k_norm v_norm eps
     n_kv_heads group head_dim layer_at head_nbytes rope_append attend attend_pages merge_pages
     partial_nbytes out out_stride out_nbytes window table_at
     rope_at n_rotated q_scale_at sinks n_first n_exact attend_first far far_stride given_at
+    prepare_heads rotate_far
 """)
 
 # A stage whose kernel is compiled alone and called through its address, so that models without it
@@ -113,6 +113,10 @@ ATTENTION = words("""
 # `per_span` for each span: chunk c is part c % per_span of span c / per_span.
 CALLED = words(f"{' '.join(INPUT._fields)} kernel per_row most least_rows per_span")
 _CALLED = " ".join(CALLED._fields)
+# y = RMSNorm(x), or y += RMSNorm(x), row by row; then y *= the float at `scale`, 0 for none.
+RENORMED = words(f"{_CALLED} y y_stride adds scale")
+# Learned positions, which are added to embeddings of `dim` features.
+POSITIONS = words(f"{_CALLED} lookup w n_panels n_units y y_stride")
 # Which experts take which rows: see routing.py.
 PLAN = words("n_active active ids weights rows row_weights")
 ACTIVE = words("expert begin n")

@@ -40,31 +40,6 @@ def rotate(x, table, d):
 
 
 @device
-def add_bias(x, bias, n):
-    """x += bias, n floats."""
-    for i in range(n):
-        put_f32(x + 4 * i, get_f32(x + 4 * i) + get_f32(bias + 4 * i))
-
-
-@device
-def copy_halves(x, to, n_rotated, n):
-    """to = the n floats of x, whose rotated ones are neighbours there and halves here."""
-    half = n_rotated // 2
-    for i in range(half):
-        put_f32(to + 4 * i, get_f32(x + 8 * i))
-        put_f32(to + 4 * (half + i), get_f32(x + 8 * i + 4))
-    for i in range(n_rotated, n):
-        put_f32(to + 4 * i, get_f32(x + 4 * i))
-
-
-@device
-def scale(x, factor, n):
-    """x *= factor, n floats."""
-    for i in range(n):
-        put_f32(x + 4 * i, get_f32(x + 4 * i) * factor)
-
-
-@device
 def norm_head(x, weight, n, eps):
     """x = x / sqrt(mean(x^2) + eps) * weight in place, over the n floats of a head."""
     n_vectors = n // 16

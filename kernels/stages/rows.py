@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 from halfbyte.kernels.compiler.jit import device
-from halfbyte.kernels.layouts.activations import (
-    layer_norm_row,
-    put_row,
-    rms_norm_row,
-)
-from halfbyte.kernels.stages.record import EMBEDDING, INPUT, NORMED, QUANTIZED, RENORMED, STEP
+from halfbyte.kernels.layouts.activations import put_row, rms_norm_row
+from halfbyte.kernels.stages.record import EMBEDDING, INPUT, NORMED, QUANTIZED, STEP
 from halfbyte.kernels.vectors.calls import call
 from halfbyte.kernels.vectors.scalars import get_f32, get_i64
-from halfbyte.kernels.vectors.simd import add, load, mul, splat, store
+from halfbyte.kernels.vectors.simd import load, mul, splat, store
 
 
 @device
@@ -22,7 +18,7 @@ def n_rows(stage, step):
     return get_i64(step + STEP.n_tokens)
 
 
-@device
+@device(keeps_constants=False)
 def _input_row(stage, step, i):
     """Address of a row of x."""
     row = i
@@ -33,25 +29,16 @@ def _input_row(stage, step, i):
 
 @device
 def embed(stage, step, row):
-    """x = scale token_embd[token] + positions[position]."""
+    """x = scale token_embd[token]."""
     token = get_i64(get_i64(step + STEP.tokens) + 8 * row)
     y = get_i64(stage + EMBEDDING.y) + row * get_i64(stage + EMBEDDING.y_stride)
     call(get_i64(stage + EMBEDDING.lookup), get_i64(stage + EMBEDDING.w),
          get_i64(stage + EMBEDDING.n_panels), get_i64(stage + EMBEDDING.n_units),
          token, y)  # fmt: skip
-    n_vectors = (get_i64(stage + EMBEDDING.dim) + 31) // 32 * 2
     if get_i64(stage + EMBEDDING.scale) != 0:
         scale = splat(get_f32(stage + EMBEDDING.scale))
-        for i in range(n_vectors):
+        for i in range((get_i64(stage + EMBEDDING.dim) + 31) // 32 * 2):
             store(y + 64 * i, mul(load(y + 64 * i), scale))
-    if get_i64(stage + EMBEDDING.positions_lookup) != 0:
-        own = get_i64(step + STEP.own_normed)
-        call(get_i64(stage + EMBEDDING.positions_lookup), get_i64(stage + EMBEDDING.positions_w),
-             get_i64(stage + EMBEDDING.positions_n_panels),
-             get_i64(stage + EMBEDDING.positions_n_units),
-             get_i64(get_i64(step + STEP.positions) + 8 * row), own)  # fmt: skip
-        for i in range(n_vectors):
-            store(y + 64 * i, add(load(y + 64 * i), load(own + 64 * i)))
 
 
 @device
@@ -62,25 +49,6 @@ def norm(stage, step, row):
           get_i64(stage + INPUT.floats) + row * get_i64(stage + INPUT.floats_stride),
           get_i64(stage + INPUT.records) + row * nbytes, n_rows(stage, step) * nbytes,
           nbytes)  # fmt: skip
-
-
-@device
-def renorm(stage, step, row):
-    """y = RMSNorm(x) * weight, which may be where x is, or y += the same; then y *= scale."""
-    x = get_i64(stage + RENORMED.x) + row * get_i64(stage + RENORMED.x_stride)
-    y = get_i64(stage + RENORMED.y) + row * get_i64(stage + RENORMED.y_stride)
-    weight, dim = get_i64(stage + RENORMED.weight), get_i64(stage + RENORMED.dim)
-    eps, n_vectors = get_f32(stage + RENORMED.eps), (dim + 31) // 32 * 2
-    if get_i64(stage + RENORMED.adds) == 0:
-        rms_norm_row(x, weight, dim, eps, y)
-    else:
-        rms_norm_row(x, weight, dim, eps, x)
-        for i in range(n_vectors):
-            store(y + 64 * i, add(load(y + 64 * i), load(x + 64 * i)))
-    if get_i64(stage + RENORMED.scale) != 0:
-        scale = splat(get_f32(get_i64(stage + RENORMED.scale)))
-        for i in range(n_vectors):
-            store(y + 64 * i, mul(load(y + 64 * i), scale))
 
 
 @device
@@ -136,12 +104,11 @@ def prepare_floats(stage, step):
 
 @device
 def _norm_floats(stage, x, normed):
-    weight, dim = get_i64(stage + INPUT.weight), get_i64(stage + INPUT.dim)
-    if get_i64(stage + INPUT.centers) == 0:
-        rms_norm_row(x, weight, dim, get_f32(stage + INPUT.eps), normed)
+    if get_i64(stage + INPUT.layer_norm) == 0:
+        rms_norm_row(x, get_i64(stage + INPUT.weight), get_i64(stage + INPUT.dim),
+                     get_f32(stage + INPUT.eps), normed)  # fmt: skip
     else:
-        layer_norm_row(x, weight, get_i64(stage + INPUT.norm_bias), dim,
-                       get_f32(stage + INPUT.eps), normed)  # fmt: skip
+        call(get_i64(stage + INPUT.layer_norm), stage, x, normed)
 
 
 @device

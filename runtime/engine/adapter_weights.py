@@ -23,6 +23,7 @@ from halfbyte.kernels.compiler.jit import Kernel
 from halfbyte.kernels.layouts.activations import BLOCK
 from halfbyte.kernels.layouts.panels import STRIP_ROWS
 from halfbyte.kernels.products.low_rank import GROUP, expand_kernel, shrink_kernel
+from halfbyte.kernels.stages import adapt
 from halfbyte.kernels.stages.record import FACTORS
 from halfbyte.lazy_dataclass import dataclass
 from halfbyte.lora.adapter import F32, Adapter, Factors, Kind
@@ -69,7 +70,8 @@ def adapter_kernels(
     """The kernels that an adapter of a model uses."""
     names = _in_memory(adapter, config)
     kinds = sorted({_kind_beside(adapter.kind, _matrix(matrices, name)) for name in names})
-    return [kernel(kind) for kind in kinds for kernel in (shrink_kernel, expand_kernel)]
+    products = [kernel(kind) for kind in kinds for kernel in (shrink_kernel, expand_kernel)]
+    return [adapt.shrink, adapt.expand, *products]
 
 
 def pack_adapter(

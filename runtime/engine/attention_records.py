@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from halfbyte.engine.buffers import Buffers, attention_nbytes
 from halfbyte.engine.model_kernels import attention_kernels
 from halfbyte.engine.rotation import rotation_words
+from halfbyte.engine.stage_kernels import kernel_words
 from halfbyte.engine.stage_words import Words, float_word, n_strips, stage_words
 from halfbyte.engine.weights import ModelWeights
 from halfbyte.families.config import ModelConfig
@@ -62,7 +63,7 @@ class AttentionRecords:
             "layer_at": layer_at, "head_nbytes": layout.head_nbytes,
             "out": attended.address, "out_stride": attended.stride,
             "out_nbytes": 4 * group * head_dim, **self._common(stage),
-            **self._words_of(stage),
+            **self._words_of(stage), **kernel_words(stage, c),
         }  # fmt: skip
         return stage_words(record.ATTENTION, record.ROPE, **self._words)
 

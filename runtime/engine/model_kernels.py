@@ -13,6 +13,7 @@ from halfbyte.engine.per_layer_records import per_layer_kernels
 from halfbyte.engine.recurrent_records import recurrent_kernels
 from halfbyte.engine.rooms import panel_format
 from halfbyte.engine.row_table import row_kernels
+from halfbyte.engine.stage_kernels import stage_kernels
 from halfbyte.families.config import ModelConfig
 from halfbyte.families.next_layer import in_memory
 from halfbyte.families.per_layer import TABLE
@@ -71,6 +72,7 @@ def kernels_for(
     used += [
         list(product_kernels(of_names[name], arithmetic).values()) for name in sorted(of_names)
     ]
+    used += [list(stage_kernels(s, config).values()) for s in family_of(config).stages(config)]
     used.append(expert_kernels(config) + latent_kernels(config) + recurrent_kernels(config))
     is_gated = any(isinstance(s, GateAttended) for s in family_of(config).stages(config))
     used.append([gate_attended] if is_gated else [])

@@ -20,6 +20,7 @@ from halfbyte.engine.expert_records import ExpertRecords
 from halfbyte.engine.factor_places import factor_name, factor_places, factors_at
 from halfbyte.engine.latent_records import LatentRecords
 from halfbyte.engine.recurrent_records import RecurrentRecords
+from halfbyte.engine.stage_kernels import kernel_words
 from halfbyte.engine.stage_words import Words, float_word, matrix_words, n_strips, stage_words
 from halfbyte.engine.weights import Matrix, ModelWeights
 from halfbyte.families.config import ModelConfig
@@ -29,7 +30,6 @@ from halfbyte.families.mamba2 import GroupNorms
 from halfbyte.families.per_layer import GateRows, JoinRows
 from halfbyte.families.registry import family_of
 from halfbyte.families.stages import (
-    ACTIVATIONS,
     Attend,
     Embed,
     FeedForward,
@@ -45,7 +45,7 @@ from halfbyte.families.stages import (
 from halfbyte.families.states import RecurrentStage
 from halfbyte.kernels.layouts.activations import padded
 from halfbyte.kernels.layouts.kv_pages import KVLayout
-from halfbyte.kernels.stages import record
+from halfbyte.kernels.stages import adapt, record
 
 
 class Program:
@@ -136,7 +136,7 @@ class _Writer:
         """The records of a stage."""
         match stage:
             case Embed():
-                return [row_records.embedding(stage, *self._model)]
+                return row_records.embedding(stage, *self._model)
             case Norm():
                 return [self._norm(stage)]
             case Join():
@@ -179,7 +179,7 @@ class _Writer:
         dim = self._width(stage)
         self._normed = {
             "of_logits": int(stage.of_logits), "prepare": record.NORMED, "x": x.address,
-            "x_stride": x.stride, "centers": int(stage.centers), **self._vectors(stage),
+            "x_stride": x.stride, **self._vectors(stage), **kernel_words(stage, self._config),
             "dim": dim, "eps": float_word(stage.eps) if stage.eps else self._eps,
             "n_blocks": padded(dim) // 32, "floats": normed.address,
             "floats_stride": normed.stride, "records": self._buffers.records,
@@ -198,13 +198,13 @@ class _Writer:
             return []
         return [stage_words(record.INPUT, record.QUANTIZE, **self._input(stage))]
 
-    def _finish(self, stage: Project | FeedForward) -> dict[str, int]:
-        """What becomes of a stage's products."""
+    def _biases(self, stage: Project | FeedForward) -> dict[str, int]:
+        """Where biases lie that are added to a stage's products."""
         if not stage.bias:
             return {}
         vectors = [self._weights.vectors[stage.tensor(name, "bias")] for name in stage.matrices]
         self.tables.append(np.array(vectors, np.int64))
-        return {"finish": 1, "biases": int(self.tables[-1].ctypes.data)}
+        return {"biases": int(self.tables[-1].ctypes.data)}
 
     def _project(self, stage: Project) -> list[Words]:
         made, matrices = self._prepared(stage), self._matrices(stage)
@@ -215,8 +215,7 @@ class _Writer:
                  # As feed_forward wrote them.
                  "from_records": int(stage.source == "hidden" and matrices[0].record_nbytes > 0),
                  "scale": float_word(stage.scale), "cap": float_word(stage.softcap),
-                 "finish": int(stage.scale != 1 or stage.softcap != 0), **self._finish(stage),
-                 }  # fmt: skip
+                 **self._biases(stage), **kernel_words(stage, self._config)}  # fmt: skip
         return made + self._with_adapters(stage, record.PROJECT, words)
 
     def _feed_forward(self, stage: FeedForward) -> list[Words]:
@@ -226,8 +225,8 @@ class _Writer:
         if down.record_nbytes:
             to["y_stride"] = 0  # as records, and never as floats
         words = {**self._input(stage), **to, **self._table(matrices),
-                 "n_strips": n_strips(matrices[0]), **self._finish(stage),
-                 "activation": ACTIVATIONS.index(stage.activation)}  # fmt: skip
+                 "n_strips": n_strips(matrices[0]), **self._biases(stage),
+                 **kernel_words(stage, self._config)}  # fmt: skip
         if stage.activation == "xielu":
             self.tables.append(np.array(self._config.xielu[stage.layer].curve, np.float32))
             words["curve"] = int(self.tables[-1].ctypes.data)
@@ -236,8 +235,9 @@ class _Writer:
     def _with_adapters(self, stage: Stage, op: int, words: dict[str, int]) -> list[Words]:
         """A product's record and, in a program that adapts, that of the stage before it."""
         if self._places is None:
-            return [stage_words(record.PRODUCT, op, **words, factors_at=-1)]
-        words |= {"factors_at": factors_at(self._places[factor_name(stage, stage.packed[0])])}
+            return [stage_words(record.PRODUCT, op, **words)]
+        words |= {"factors_at": factors_at(self._places[factor_name(stage, stage.packed[0])]),
+                  "shrink": adapt.shrink.address, "expand": adapt.expand.address}  # fmt: skip
         return [stage_words(record.PRODUCT, kind, **words) for kind in (record.SHRINK, op)]
 
     def _input(self, stage: Project | FeedForward) -> dict[str, int]:
