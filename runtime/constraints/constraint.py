@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from halfbyte.call_arguments import check_flag, literal
-from halfbyte.constraints import json_schema
-from halfbyte.constraints.written_out import check_length, length_of
 from halfbyte.errors import RequestError
+from halfbyte.import_lock import Later
 from halfbyte.lazy_dataclass import dataclass
+
+if TYPE_CHECKING:
+    from halfbyte.constraints import json_schema, written_out
+else:  # few answers have to be something
+    json_schema = Later("halfbyte.constraints.json_schema")
+    written_out = Later("halfbyte.constraints.written_out")
 
 Kind = Literal["json_schema", "regex", "grammar", "choices"]
 KINDS: tuple[Kind, ...] = ("json_schema", "regex", "grammar", "choices")
@@ -61,7 +66,7 @@ def _schema(value: object) -> str:
 
 def _regex(value: object) -> str:
     text = _text("regex", value, "a regular expression")
-    check_length("regex", length_of(text))
+    written_out.check_length("regex", written_out.length_of(text))
     return text
 
 
@@ -82,7 +87,7 @@ def _choices(value: object) -> str:
     for item in items:
         if not isinstance(item, str) or not item:
             raise RequestError("choices", expected=expected, got=literal(item))
-        check_length("choices", len(item))
+        written_out.check_length("choices", len(item))
     return _bounded("choices", json_schema.dumped("choices", items))
 
 

@@ -17,7 +17,7 @@ from halfbyte.engine.factor_places import factor_places
 from halfbyte.engine.memory import empty
 from halfbyte.engine.weights import Matrix
 from halfbyte.families.config import ModelConfig
-from halfbyte.families.registry import family_of
+from halfbyte.families.registry import family_of, stages_of
 from halfbyte.families.tensors import OUTPUT
 from halfbyte.kernels.compiler.jit import Kernel
 from halfbyte.kernels.layouts.activations import BLOCK
@@ -179,7 +179,7 @@ def _matrix(matrices: Mapping[str, Matrix], name: str) -> Matrix:
 def _by_stage(config: ModelConfig, places: Mapping[str, int]) -> Iterator[list[str]]:
     """The names of the matrices of each stage."""
     names = iter(sorted(places, key=places.__getitem__))
-    for stage in family_of(config).stages(config):
+    for stage in stages_of(config):
         if stage.packed:
             yield [next(names) for _ in stage.packed]
 

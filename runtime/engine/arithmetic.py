@@ -8,11 +8,13 @@ Matrices of F32 stay what they are in either, and so do those of F16 and BF16 in
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from halfbyte.errors import RequestError
+from halfbyte.import_lock import Later
 from halfbyte.kernels.compiler.jit import Kernel
 from halfbyte.kernels.layouts.activations import ARITHMETICS
 from halfbyte.kernels.layouts.panels import PanelFormat
-from halfbyte.kernels.products.bf16_product import bf16_kernel, takes_bf16
 from halfbyte.kernels.products.matmul import (
     NARROW,
     VECTORS,
@@ -22,6 +24,11 @@ from halfbyte.kernels.products.matmul import (
     tile_tokens,
     ways,
 )
+
+if TYPE_CHECKING:
+    from halfbyte.kernels.products import bf16_product
+else:  # few ask for it
+    bf16_product = Later("halfbyte.kernels.products.bf16_product")
 
 
 def check_arithmetic(arithmetic: str) -> None:
@@ -41,7 +48,7 @@ def record_nbytes(fmt: PanelFormat, arithmetic: str) -> int:
 def product_kernels(fmt: PanelFormat, arithmetic: str) -> dict[str, Kernel]:
     """The kernels of a matrix's products by their way (matmul.WAYS)."""
     if _in_bf16(fmt, arithmetic):
-        return {NARROW: bf16_kernel(fmt.kernel_name)}
+        return {NARROW: bf16_product.bf16_kernel(fmt.kernel_name)}
     name = fmt.kernel_name
     return {way: matmul_kernel(name, way) for way in ways(name)}
 
@@ -55,4 +62,4 @@ def token_numbers(fmt: PanelFormat, arithmetic: str) -> tuple[int, int, int, int
 
 
 def _in_bf16(fmt: PanelFormat, arithmetic: str) -> bool:
-    return arithmetic == "bf16" and takes_bf16(fmt)
+    return arithmetic == "bf16" and bf16_product.takes_bf16(fmt)

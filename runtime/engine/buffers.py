@@ -6,16 +6,17 @@ Rows are padded to 32 floats, and to the strips of the matrices that write them.
 from __future__ import annotations
 
 import ctypes
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from halfbyte.engine.memory import zeros
-from halfbyte.engine.recurrent_buffers import recurrent_strides, recurrent_work_nbytes
 from halfbyte.families.config import ExpertsConfig, ModelConfig
 from halfbyte.families.latent_config import LatentConfig
-from halfbyte.families.registry import family_of
+from halfbyte.families.registry import stages_of
 from halfbyte.families.stages import GateAttended, PostNorm
+from halfbyte.import_lock import Later
 from halfbyte.kernels.layouts.activations import BLOCK, MOST_RECORD_NBYTES, padded
 from halfbyte.kernels.layouts.kv_pages import MAX_GROUP, KVLayout
 from halfbyte.kernels.layouts.panels import STRIP_ROWS
@@ -24,6 +25,11 @@ from halfbyte.kernels.stages import attention
 from halfbyte.kernels.stages.latent import heads_work_nbytes
 from halfbyte.kernels.stages.record import ACTIVE_NBYTES, PLAN
 from halfbyte.lazy_dataclass import dataclass
+
+if TYPE_CHECKING:
+    from halfbyte.engine import recurrent_buffers
+else:  # few models have such layers
+    recurrent_buffers = Later("halfbyte.engine.recurrent_buffers")
 
 _SORTED = ("gathered", "gathered_floats", "expert_hidden")  # rows by expert
 MAX_BATCH = 256  # rows of a step: the activations of a 7B model's layer then fit the L2 cache
@@ -100,7 +106,7 @@ def buffers_nbytes(c: ModelConfig, layout: KVLayout, n_threads: int) -> int:
 
 def _strides(c: ModelConfig) -> dict[str, int]:
     """Bytes of a row of each buffer."""
-    branch = any(isinstance(stage, PostNorm) for stage in family_of(c).stages(c))
+    branch = any(isinstance(stage, PostNorm) for stage in stages_of(c))
     widest = max(c.hidden_dim, c.experts.shared_dim) if c.experts else c.hidden_dim
     hidden = _in_strips(widest)
     # Queries alone where keys are compressed.
@@ -108,7 +114,7 @@ def _strides(c: ModelConfig) -> dict[str, int]:
     dim, attended = padded(c.dim), padded(c.attended_dim) + STRIP_ROWS
     normed = max(dim, padded(c.latent.q_lora_rank)) if c.latent else dim
     joined = padded(2 * c.dim) if c.next_layer else 0
-    recurrent = recurrent_strides(c)
+    recurrent = {} if c.recurrent is None else recurrent_buffers.recurrent_strides(c)
     return {
         "x": 4 * dim,
         "normed": 4 * normed,
@@ -131,7 +137,7 @@ def _strides(c: ModelConfig) -> dict[str, int]:
 
 def has_query_gates(c: ModelConfig) -> bool:
     """Whether gates stand behind q, k and v."""
-    stages = family_of(c).stages(c)
+    stages = stages_of(c)
     return any(isinstance(one, GateAttended) and one.source == "qkv" for one in stages)
 
 
@@ -188,7 +194,8 @@ def _scratch_nbytes(c: ModelConfig, strides: dict[str, int], layout: KVLayout) -
         m = c.latent
         for n_inputs, n_outputs in ((m.nope_dim, m.kv_lora_rank), (m.kv_lora_rank, m.value_dim)):
             work = max(work, heads_work_nbytes(n_inputs, n_outputs))
-    work = max(work, recurrent_work_nbytes(c))
+    if c.recurrent is not None:
+        work = max(work, recurrent_buffers.recurrent_work_nbytes(c))
     return strides["normed"] + strides["records"] + work
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from halfbyte.families.config import ModelConfig
-from halfbyte.families.registry import family_of
+from halfbyte.families.registry import stages_of
 from halfbyte.families.stages import Project, Stage
 from halfbyte.families.tensors import OUTPUT
 from halfbyte.kernels.stages.record import FACTORS_NBYTES
@@ -12,7 +12,7 @@ from halfbyte.kernels.stages.record import FACTORS_NBYTES
 def factor_places(config: ModelConfig) -> dict[str, int]:
     """GGUF name of each matrix that a row is multiplied by -> its number, in the stages' order."""
     places: dict[str, int] = {}
-    for stage in family_of(config).stages(config):
+    for stage in stages_of(config):
         for name in stage.packed:
             places[factor_name(stage, name)] = len(places)
     return places

@@ -12,7 +12,7 @@ from halfbyte.errors import ModelFileError, RequestError
 from halfbyte.families.config import ModelConfig
 from halfbyte.families.per_layer import TABLE
 from halfbyte.gguf.file import GGUFFile
-from halfbyte.kernels.layouts.kv_pages import KV_TYPES, PAGE, WindowedLayout
+from halfbyte.kernels.layouts.kv_pages import KV_TYPES, PAGE, KVLayout, WindowedLayout
 from halfbyte.kernels.layouts.panels import UNIT
 from halfbyte.lazy_dataclass import dataclass
 
@@ -75,12 +75,17 @@ def memory_of(
     return Memory(
         weights=sum(sizes.values()),
         kv_cache=layout.nbytes(n_ctx),
-        buffers=buffers_nbytes(config, layout, n_threads) + 4 * config.vocab_size,
+        buffers=_buffers_nbytes(config, layout, n_threads),
         tokenizer=sum(len(texts) * nbytes for texts, nbytes in lists),
         experts=sum(nbytes for spec, nbytes in sizes.items() if spec.is_of_experts),
         in_file=file.tensors[f"{TABLE}.weight"].nbytes if config.per_layer_dim else 0,
         states=0 if states is None else 2 * states.nbytes,
     )
+
+
+def _buffers_nbytes(config: ModelConfig, layout: KVLayout, n_threads: int) -> int:
+    """With the logits."""
+    return buffers_nbytes(config, layout, n_threads) + 4 * config.vocab_size
 
 
 def stays_on_disk(need: Memory, available: int | None) -> bool:
@@ -156,20 +161,21 @@ def check_memory(file: GGUFFile, config: ModelConfig, kv_type: str, n_threads: i
         ModelFileError: out of all proportion to the file: dimensions that no model has.
     """
     need = memory_of(file, config, kv_type, PAGE, n_threads)
-    own = memory_of(file, config, kv_type, PAGE, 1)  # the number of threads is not the file's
+    # The number of threads is not the file's.
+    buffers = _buffers_nbytes(config, kv_layout(config, kv_type, PAGE), 1)
     log.info(
         "%s: %.0f MB of weights, %.0f MB of buffers, %.1f MB of KV cache for %d tokens",
         file.path, need.weights / 1e6, need.buffers / 1e6, need.kv_cache / 1e6, PAGE,
     )  # fmt: skip
-    nbytes = own.weights + own.buffers + own.sequence
+    nbytes = need.weights + buffers + need.sequence
     most = _MAX_TIMES * file.nbytes + _ALWAYS_NBYTES
     if nbytes > most:
         raise ModelFileError(
             file.path, "dimensions",
             expected=f"a need of at most {most / 1e6:.0f} MB for a file of {file.nbytes / 1e6:.1f}",
-            got=f"{nbytes / 1e6:.0f} MB: {own.weights / 1e6:.0f} MB of weights, "
-            f"{own.buffers / 1e6:.0f} MB of buffers for {MAX_BATCH} tokens, "
-            f"{own.kv_cache / 1e6:.0f} MB of KV cache for {PAGE}"
-            + (f", {own.states / 1e6:.0f} MB of states" if own.states else ""),
+            got=f"{nbytes / 1e6:.0f} MB: {need.weights / 1e6:.0f} MB of weights, "
+            f"{buffers / 1e6:.0f} MB of buffers for {MAX_BATCH} tokens, "
+            f"{need.kv_cache / 1e6:.0f} MB of KV cache for {PAGE}"
+            + (f", {need.states / 1e6:.0f} MB of states" if need.states else ""),
             hint="the file is damaged, or made to exhaust memory",
         )  # fmt: skip

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from halfbyte.engine.arithmetic import product_kernels
 from halfbyte.engine.expert_records import expert_kernels
@@ -10,16 +11,16 @@ from halfbyte.engine.fused_latents import transposed_format
 from halfbyte.engine.kv_cache import kv_layout
 from halfbyte.engine.latent_records import latent_kernels
 from halfbyte.engine.per_layer_records import per_layer_kernels
-from halfbyte.engine.recurrent_records import recurrent_kernels
 from halfbyte.engine.rooms import panel_format
 from halfbyte.engine.row_table import row_kernels
 from halfbyte.engine.stage_kernels import stage_kernels
 from halfbyte.families.config import ModelConfig
 from halfbyte.families.next_layer import in_memory
 from halfbyte.families.per_layer import TABLE
-from halfbyte.families.registry import family_of
+from halfbyte.families.registry import own_tensors, stages_of
 from halfbyte.families.stages import Embed, GateAttended
 from halfbyte.gguf.file import GGUFFile
+from halfbyte.import_lock import Later
 from halfbyte.kernels.compiler.jit import Kernel
 from halfbyte.kernels.layouts.kv_pages import KVLayout
 from halfbyte.kernels.layouts.lookup import lookup_kernel
@@ -33,6 +34,11 @@ from halfbyte.kernels.stages.gates import gate_attended
 from halfbyte.kernels.stages.rope import rope_append_kernel, rotate_queries_kernel
 from halfbyte.kernels.step import step
 
+if TYPE_CHECKING:
+    from halfbyte.engine import recurrent_records
+else:  # few models have such layers
+    recurrent_records = Later("halfbyte.engine.recurrent_records")
+
 
 def kernels_of(
     models: Sequence[tuple[GGUFFile, ModelConfig]], kv_type: str, arithmetic: str
@@ -41,9 +47,8 @@ def kernels_of(
     kernels: dict[str, Kernel] = {}
     formats: dict[str, PanelFormat] = {}
     for file, config in models:
-        specs = family_of(config).tensors(config)
-        own = {spec.name: panel_format(file, file.tensors[spec.name]) for spec in specs
-               if spec.is_matrix and spec.name in file.tensors}  # fmt: skip
+        specs = [s for s in own_tensors(config) if s.is_matrix and s.name in file.tensors]
+        own = {spec.name: panel_format(file, file.tensors[spec.name]) for spec in specs}
         at = config.next_layer
         formats = {**formats, **own, **in_memory(own, at)} if at else own
         used = kernels_for(config, kv_type, formats, arithmetic)
@@ -62,19 +67,21 @@ def kernels_for(
     used = [list(attention_kernels(config, layout.place(config.kv_slot(i))[1], i).values())
             for i in _unlike(config)]  # fmt: skip
     used.append([lookup_kernel(formats[s.tensor(*tensor)].kernel_name)
-                 for s in family_of(config).stages(config) if isinstance(s, Embed)
+                 for s in stages_of(config) if isinstance(s, Embed)
                  for tensor in s.tensors])  # fmt: skip
     cut = [transposed_format(formats[s.name])
-           for s in family_of(config).tensors(config) if s.heads]  # fmt: skip
+           for s in own_tensors(config) if s.heads]  # fmt: skip
     packed = [*formats.values(), *cut]
     used.append([pack_kernel(name) for name in sorted({f.name for f in packed})])
     of_names = {f.kernel_name: f for f in packed}
     used += [
         list(product_kernels(of_names[name], arithmetic).values()) for name in sorted(of_names)
     ]
-    used += [list(stage_kernels(s, config).values()) for s in family_of(config).stages(config)]
-    used.append(expert_kernels(config) + latent_kernels(config) + recurrent_kernels(config))
-    is_gated = any(isinstance(s, GateAttended) for s in family_of(config).stages(config))
+    used += [list(stage_kernels(s, config).values()) for s in stages_of(config)]
+    used.append(expert_kernels(config) + latent_kernels(config))
+    if config.recurrent is not None:
+        used.append(recurrent_records.recurrent_kernels(config))
+    is_gated = any(isinstance(s, GateAttended) for s in stages_of(config))
     used.append([gate_attended] if is_gated else [])
     used.append(per_layer_kernels(config))
     used.append(row_kernels(table.source) if table else [])

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -19,7 +20,6 @@ from halfbyte.engine.buffers import Buffers
 from halfbyte.engine.expert_records import ExpertRecords
 from halfbyte.engine.factor_places import factor_name, factor_places, factors_at
 from halfbyte.engine.latent_records import LatentRecords
-from halfbyte.engine.recurrent_records import RecurrentRecords
 from halfbyte.engine.stage_kernels import kernel_words
 from halfbyte.engine.stage_words import Words, float_word, matrix_words, n_strips, stage_words
 from halfbyte.engine.weights import Matrix, ModelWeights
@@ -28,7 +28,7 @@ from halfbyte.families.expert_stages import AddGated, ExpertsHidden, ExpertsOutp
 from halfbyte.families.latent_stages import Compress, ProjectHeads
 from halfbyte.families.mamba2 import GroupNorms
 from halfbyte.families.per_layer import GateRows, JoinRows
-from halfbyte.families.registry import family_of
+from halfbyte.families.registry import stages_of
 from halfbyte.families.stages import (
     Attend,
     Embed,
@@ -43,9 +43,15 @@ from halfbyte.families.stages import (
     Stage,
 )
 from halfbyte.families.states import RecurrentStage
+from halfbyte.import_lock import Later
 from halfbyte.kernels.layouts.activations import padded
 from halfbyte.kernels.layouts.kv_pages import KVLayout
 from halfbyte.kernels.stages import adapt, record
+
+if TYPE_CHECKING:
+    from halfbyte.engine import recurrent_records
+else:  # few models have such layers
+    recurrent_records = Later("halfbyte.engine.recurrent_records")
 
 
 class Program:
@@ -67,8 +73,8 @@ class Program:
     ) -> Program:
         """All stages of a model; with `adapts`, those that adapters take too."""
         writer = _Writer(c, w, layout, b, adapts=adapts)
-        stages = family_of(c).stages(c)
-        return cls([(stage, np.array(writer.records(stage))) for stage in stages], writer.tables)
+        made = [(stage, np.array(writer.records(stage))) for stage in stages_of(c)]
+        return cls(made, writer.tables)
 
     def part(self, stages: Iterable[tuple[Stage, Words]]) -> Program:
         """A program of some of the stages."""
@@ -129,8 +135,11 @@ class _Writer:
         self._normed: dict[str, int] = {}
         self._experts = ExpertRecords(c, w, b, self.tables)
         self._latents = LatentRecords(c, w, layout, b, self.tables)
-        self._recurrent = RecurrentRecords(c, w, b)
         self._attention = AttentionRecords(c, w, layout, b, self.tables)
+
+    @cached_property
+    def _recurrent(self) -> recurrent_records.RecurrentRecords:
+        return recurrent_records.RecurrentRecords(*self._model)
 
     def records(self, stage: Stage) -> list[Words]:
         """The records of a stage."""

@@ -16,8 +16,6 @@ from halfbyte.kernels.stages import short_conv
 def recurrent_strides(c: ModelConfig) -> dict[str, int]:
     """Bytes of a row of each buffer: what a layer's matrices give, and `mixed`."""
     match c.recurrent:
-        case None:
-            return {}
         case Mamba2() as m:
             source = {"zxbcdt": projected_stride(m)}
         case ShortConv() as s:
@@ -38,7 +36,7 @@ def recurrent_work_nbytes(c: ModelConfig) -> int:
             return mamba2_work_nbytes(m)
         case DeltaNet() as d:
             return work_nbytes(d.key_dim, d.value_dim, d.n_parts, d.n_taps)
-    return 0
+    raise TypeError(f"no memory for {c.recurrent}")
 
 
 def _in_strips(n_rows: int) -> int:

@@ -30,7 +30,7 @@ def recurrent_kernels(c: ModelConfig) -> list[Kernel]:
             return mamba2_kernels()
         case DeltaNet():
             return [delta_net.delta_net]
-    return []
+    raise TypeError(f"no kernels for {c.recurrent}")
 
 
 class RecurrentRecords:

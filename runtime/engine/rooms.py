@@ -15,7 +15,7 @@ from halfbyte.engine.memory import empty
 from halfbyte.engine.page_clearing import begun_memory
 from halfbyte.errors import UnsupportedModelError
 from halfbyte.families.config import ModelConfig
-from halfbyte.families.registry import family_of
+from halfbyte.families.registry import own_tensors
 from halfbyte.families.tensors import TensorSpec
 from halfbyte.gguf.factors import factor_names
 from halfbyte.gguf.file import GGUFFile
@@ -70,7 +70,7 @@ def weights_memory(file: GGUFFile, config: ModelConfig, disk: Path | None = None
 def in_memory(file: GGUFFile, config: ModelConfig) -> list[TensorSpec]:
     """The tensors of a checked file that take memory of their own."""
     left_out = factor_names(file)
-    specs = (spec for spec in family_of(config).tensors(config) if spec.name in file.tensors)
+    specs = (spec for spec in own_tensors(config) if spec.name in file.tensors)
     return [spec for spec in specs if not spec.in_file and spec.name not in left_out]
 
 

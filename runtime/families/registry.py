@@ -6,11 +6,12 @@ A family's file is imported when it is asked for: a start needs one of them.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 from halfbyte.families.config import ModelConfig
 from halfbyte.families.family import Family
 from halfbyte.families.next_layer import of_next_layer, tensors_of_next
+from halfbyte.families.stages import Stage
 from halfbyte.families.tensors import TensorSpec
 from halfbyte.import_lock import Later, let_forks_wait
 
@@ -105,10 +106,25 @@ def family_of(config: ModelConfig) -> Family:
     return of_next_layer(family) if config.next_layer else family
 
 
+_N_KNOWN = 4  # a load asks some ten times, of a model and of what guesses for it
+
+
+@lru_cache(_N_KNOWN)
+def stages_of(config: ModelConfig) -> tuple[Stage, ...]:
+    """A model's forward pass, in order."""
+    return tuple(family_of(config).stages(config))
+
+
+@lru_cache(_N_KNOWN)
+def own_tensors(config: ModelConfig) -> tuple[TensorSpec, ...]:
+    """What the model itself takes, in a GGUF file's usual order."""
+    return tuple(family_of(config).tensors(config))
+
+
 def tensors_of(config: ModelConfig, family: Family | None = None) -> list[TensorSpec]:
     """All tensors of a model's file: its own, then those of layers that guess further ahead.
 
     Another `family` has the names of a checkpoint that becomes a file of an older one.
     """
-    family = family or family_of(config)
-    return [*family.tensors(config), *tensors_of_next(family, config)]
+    own = own_tensors(config) if family is None else family.tensors(config)
+    return [*own, *tensors_of_next(family or family_of(config), config)]

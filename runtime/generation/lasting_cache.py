@@ -7,10 +7,12 @@ import time
 from collections import Counter
 from collections.abc import Hashable, Iterator
 from collections.abc import Sequence as Seq
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from halfbyte.engine.binding import Binding
 from halfbyte.generation import snapshots, windows
 from halfbyte.generation.cache_folder import CacheFolder
 from halfbyte.generation.leaving import Leaving, LeavingPage, LeavingSnapshot, LeavingWindow
@@ -47,6 +49,11 @@ class LastingCache:
         elif cache.has_snapshots:
             self._reader = SnapshotReader(cache, folder)
         cache.tell_drops(self._keep)
+
+    @classmethod
+    def of(cls, cache: PrefixCache, path: Path, nbytes: int, model: Binding) -> LastingCache:
+        """With a folder whose files have so many bytes at most; CacheFileError if unusable."""
+        return cls(cache, CacheFolder(path, model, cache.sizes, nbytes))
 
     def load_next(self, tokens: Seq[int] | NDArray[np.int32], adapter: Hashable = None) -> bool:
         """Bring one page more of a prompt from the folder into memory, or what belongs to it.

@@ -12,21 +12,27 @@ import os
 import weakref
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from halfbyte.engine.binding import Binding
 from halfbyte.engine.buffers import MAX_BATCH
 from halfbyte.engine.engine import Engine
 from halfbyte.engine.footprint import MARGIN_NBYTES
 from halfbyte.errors import CacheFileError, EngineError, OutOfPagesError
-from halfbyte.generation import saved_cache
-from halfbyte.generation.cache_folder import CacheFolder
-from halfbyte.generation.lasting_cache import LastingCache
 from halfbyte.generation.model_hash import FilesHash
 from halfbyte.generation.prefix_cache import PrefixCache
 from halfbyte.generation.request import Request
 from halfbyte.generation.shared_prompt import SharedPrompt
 from halfbyte.generation.snapshot_places import places
+from halfbyte.import_lock import Later
 from halfbyte.lazy_dataclass import dataclass
+
+if TYPE_CHECKING:
+    from halfbyte.engine import binding
+    from halfbyte.generation import lasting_cache, saved_cache
+else:  # few keep prompts in files
+    binding = Later("halfbyte.engine.binding")
+    lasting_cache = Later("halfbyte.generation.lasting_cache")
+    saved_cache = Later("halfbyte.generation.saved_cache")
 
 log = logging.getLogger(__name__)
 
@@ -68,7 +74,7 @@ class PromptMemory:
     ) -> None:
         self._engine, self._bounds, self._model = engine, bounds or Bounds(), model
         self._cache = PrefixCache(engine.pages, self._bounds.nbytes)
-        self._lasting: LastingCache | None = None
+        self._lasting: lasting_cache.LastingCache | None = None
         self._has_folder = self._bounds.folder is not None
         self._shared: weakref.WeakSet[SharedPrompt[Request]] = weakref.WeakSet()  # that hold memory
         self._unloaded: set[str] = set()  # adapters, by their digests
@@ -253,7 +259,7 @@ class PromptMemory:
         self._engine.pages.max_nbytes = self._engine.pages.nbytes + more
         return more
 
-    def _on_disk(self, timeout: float = 0) -> LastingCache | None:
+    def _on_disk(self, timeout: float = 0) -> lasting_cache.LastingCache | None:
         """The folder, once the model's hash is known."""
         if self._has_folder and self._lasting is None and self._model is not None:
             value = self._model.get(timeout)
@@ -261,26 +267,27 @@ class PromptMemory:
                 self._lasting = self._lasting_cache(value)
         return self._lasting
 
-    def _lasting_cache(self, value: str) -> LastingCache | None:
+    def _lasting_cache(self, value: str) -> lasting_cache.LastingCache | None:
         bounds = self._bounds
         assert bounds.folder is not None
         try:
-            binding, sizes = Binding.of(self._engine, value), self._cache.sizes
-            folder = CacheFolder(bounds.folder, binding, sizes, bounds.folder_nbytes)
+            model = binding.Binding.of(self._engine, value)
+            return lasting_cache.LastingCache.of(
+                self._cache, bounds.folder, bounds.folder_nbytes, model
+            )
         except CacheFileError as error:  # it was usable when the model was loaded
             log.warning("prompts are not kept on disk: %s", error)
             self._has_folder = False
             return None
-        return LastingCache(self._cache, folder)
 
-    def _binding(self, path: str | os.PathLike[str]) -> Binding:
+    def _binding(self, path: str | os.PathLike[str]) -> binding.Binding:
         value = None if self._model is None else self._model.get(None)
         if value is None:
             raise CacheFileError(
                 path, expected="the model's file as it was loaded, to bind a cache to",
                 got="another one", hint="load the model again",
             )  # fmt: skip
-        return Binding.of(self._engine, value)
+        return binding.Binding.of(self._engine, value)
 
 
 def _n_led(request: Request) -> int:

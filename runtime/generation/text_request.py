@@ -22,7 +22,7 @@ from halfbyte.generation.rules.grammar_rule import GrammarRule
 from halfbyte.generation.rules.logit_bias import LogitBias
 from halfbyte.generation.rules.rule import Rewindable, Rule, changed
 from halfbyte.generation.sampler import F32
-from halfbyte.generation.sampling.chain import sampler_of
+from halfbyte.generation.sampling.asked_sampler import sampler_of
 from halfbyte.generation.shown_text import ShownText
 from halfbyte.generation.speculation.drafter import Draft, Drafter
 from halfbyte.generation.speculation.pool import Pool

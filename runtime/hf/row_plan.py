@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from halfbyte.errors import RequestError
 from halfbyte.generation.params import SamplingParams
-from halfbyte.generation.sampling.chain import sampler_of
+from halfbyte.generation.sampling.asked_sampler import sampler_of
 from halfbyte.generation.speculation.drafter import Drafter
 from halfbyte.hf.answer_plan import Answer, joined, most_tokens
 from halfbyte.hf.endings import Endings

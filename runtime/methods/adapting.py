@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from contextvars import copy_context
 from itertools import count
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from halfbyte.call_arguments import check_path
 from halfbyte.engine.adapter_weights import AdapterWeights, Applied, adapter_kernels, pack_adapter
@@ -15,9 +15,14 @@ from halfbyte.engine.engine import Engine
 from halfbyte.generation.adaptation import LoadedAdapters, applied
 from halfbyte.generation.prompt_memory import PromptMemory
 from halfbyte.generation.scheduler import Scheduler
+from halfbyte.import_lock import Later
 from halfbyte.kernels.compiler import jit
 from halfbyte.kernels.compiler.uninterrupted import uninterrupted
-from halfbyte.lora.reading import read_adapter
+
+if TYPE_CHECKING:
+    from halfbyte.lora import reading
+else:  # few models have adapters
+    reading = Later("halfbyte.lora.reading")
 
 
 class AdaptingModel:
@@ -88,7 +93,7 @@ class AdaptingModel:
 
     def _weights_of(self, path: Path) -> AdapterWeights:
         self.engine.check_open()
-        adapter, engine = read_adapter(path, self.engine.config), self.engine
+        adapter, engine = reading.read_adapter(path, self.engine.config), self.engine
         matrices = engine.weights.matrices
         jit.compile_all(adapter_kernels(adapter, engine.config, matrices), lambda done, total: None)
         return pack_adapter(adapter, engine.config, matrices)

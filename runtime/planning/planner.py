@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import replace
-from functools import partial
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, Literal
 
 from halfbyte.cache_scope import current_scope, takes_scope
@@ -26,13 +26,11 @@ from halfbyte.generation.shown_text import ShownText
 from halfbyte.generation.syntax.syntax import Syntax
 from halfbyte.generation.text_ends import TextEnds
 from halfbyte.generation.text_request import TextRequest
+from halfbyte.import_lock import Later
 from halfbyte.planning.call_options import Options
 from halfbyte.planning.call_plan import Plan
-from halfbyte.planning.chat_planning import ChatAsked
 from halfbyte.planning.request_maker import RequestMaker
 from halfbyte.progress import Progress
-from halfbyte.prompt.edit.client_prompt import ClientPrompt
-from halfbyte.prompt.edit.edit_encoder import EditEncoder
 from halfbyte.prompt.edit.edit_request import (
     Cursor,
     Diagnostic,
@@ -49,6 +47,12 @@ from halfbyte.tokenizer import Tokenizer
 
 if TYPE_CHECKING:
     from halfbyte.generation.beams.beam_request import BeamRequest
+    from halfbyte.planning import chat_planning
+    from halfbyte.prompt.edit import edit_encoder
+    from halfbyte.prompt.edit.client_prompt import ClientPrompt
+else:  # each takes milliseconds, and most calls complete a text
+    chat_planning = Later("halfbyte.planning.chat_planning")
+    edit_encoder = Later("halfbyte.prompt.edit.edit_encoder")
 
 EditFormatName = Literal["sweep", "zeta-2", "zeta-2.1", "fim"]
 
@@ -68,13 +72,17 @@ class Planner:
         path: str,
         adapters: LoadedAdapters | None = None,
     ) -> None:
-        self._tokenizer, self._n_ctx = tokenizer, n_ctx
+        self._tokenizer, self._n_ctx, self._card = tokenizer, n_ctx, card
         self._adapters = adapters or LoadedAdapters()
         self._prompts = PromptEncoder(tokenizer, n_ctx, card.names)
-        self._edits = EditEncoder(tokenizer, self._prompts, n_ctx, card.names + card.tags)
         self._recent = RecentInfillings(tokenizer)
         self._maker = RequestMaker(tokenizer, n_ctx)
         self.chat_defaults = chat_defaults(card.sampling, path)
+
+    @cached_property
+    def _edits(self) -> edit_encoder.EditEncoder:
+        known_as = self._card.names + self._card.tags
+        return edit_encoder.EditEncoder(self._tokenizer, self._prompts, self._n_ctx, known_as)
 
     @property
     def can_infill(self) -> bool:
@@ -200,7 +208,7 @@ class Planner:
         options.probabilities.check_no_echo()
         if options.candidates.beams.are_wanted:
             rest = {"temperature": 0.0, "penalty_window": None, **rest}  # nothing is drawn
-        chat, rest = ChatAsked.split(rest)
+        chat, rest = chat_planning.ChatAsked.split(rest)
         sampling = chat_params(self.chat_defaults, rest)
         asked = self._prompts.chat(
             messages, format=format, parse_markers=parse_markers, tools=chat.tools,

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import partial
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
-from halfbyte.constraints.grammar import Grammar, Grammars
 from halfbyte.generation.candidates import candidates_of
 from halfbyte.generation.params import SamplingParams
 from halfbyte.generation.recorder import Recording
@@ -16,12 +15,16 @@ from halfbyte.generation.shown_text import ShownText
 from halfbyte.generation.speculation.drafter import Drafter
 from halfbyte.generation.syntax.syntax import Syntax
 from halfbyte.generation.text_request import TextRequest
+from halfbyte.import_lock import Later
 from halfbyte.planning.call_options import Options
 from halfbyte.prompt.inputs import EncodedPrompt, Prompt
 from halfbyte.tokenizer import Tokenizer
 
 if TYPE_CHECKING:
+    from halfbyte.constraints import grammar as of_constraints
     from halfbyte.generation.beams.beam_request import BeamRequest
+else:  # few answers have to be something
+    of_constraints = Later("halfbyte.constraints.grammar")
 
 
 class RequestMaker:
@@ -29,7 +32,11 @@ class RequestMaker:
 
     def __init__(self, tokenizer: Tokenizer, n_ctx: int) -> None:
         self._tokenizer, self._n_ctx = tokenizer, n_ctx
-        self.grammars = Grammars(tokenizer)
+
+    @cached_property
+    def grammars(self) -> of_constraints.Grammars:
+        """Those that answers have to meet."""
+        return of_constraints.Grammars(self._tokenizer)
 
     def answers(
         self,
@@ -154,6 +161,6 @@ class RequestMaker:
         return prompt if isinstance(prompt, str) else self._tokenizer.decode(prompt)
 
 
-def _last(grammar: Grammar | None, ends: frozenset[int]) -> list[GrammarRule]:
+def _last(grammar: of_constraints.Grammar | None, ends: frozenset[int]) -> list[GrammarRule]:
     """The rule of what an answer has to be, which comes behind all others."""
     return [] if grammar is None else [GrammarRule(grammar.matcher(), ends)]

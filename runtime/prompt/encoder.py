@@ -10,11 +10,11 @@ import logging
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from halfbyte.call_arguments import check_flag
 from halfbyte.errors import ContextLengthError, RequestError, UnsupportedModelError
-from halfbyte.prompt.chat import ChatPrompt, chat_prompt
+from halfbyte.import_lock import Later
 from halfbyte.prompt.client_gap import gap_in
 from halfbyte.prompt.healing import n_healed
 from halfbyte.prompt.infill import (
@@ -29,11 +29,16 @@ from halfbyte.prompt.infill_models import check_trained
 from halfbyte.prompt.inputs import EncodedPrompt, Prompt, check_ids, check_window, texts_in
 from halfbyte.prompt.messages import Message
 from halfbyte.prompt.prompt_cut import PromptCut
-from halfbyte.prompt.thinking import Thinking
-from halfbyte.prompt.tools.tools import Tools
 from halfbyte.prompt.window import nearest
 from halfbyte.tokenizer import Tokenizer
 from halfbyte.tokenizer.tokenizer import check_text
+
+if TYPE_CHECKING:
+    from halfbyte.prompt import chat as chats
+    from halfbyte.prompt.thinking import Thinking
+    from halfbyte.prompt.tools.tools import Tools
+else:  # takes milliseconds: every format in which models call functions
+    chats = Later("halfbyte.prompt.chat")
 
 log = logging.getLogger(__name__)
 
@@ -188,11 +193,11 @@ class PromptEncoder:
         parse_markers: bool,
         tools: Tools | None = None,
         thinking: Thinking | None = None,
-    ) -> ChatPrompt:
-        """A conversation; see chat_prompt."""
+    ) -> chats.ChatPrompt:
+        """A conversation; see chats.chat_prompt."""
         check_flag("parse_markers", parse_markers)
         self._check_nbytes("messages", *texts_in(messages))
-        made = chat_prompt(
+        made = chats.chat_prompt(
             self._tokenizer, messages, format=format, parse_markers=parse_markers, tools=tools,
             thinking=thinking, check=partial(self._check_nbytes, "messages"),
         )  # fmt: skip

@@ -25,24 +25,6 @@ from halfbyte.lazy_dataclass import dataclass
 from halfbyte.tokenizer import Tokenizer
 
 
-def sampler_of(
-    tokenizer: Tokenizer,
-    params: SamplingParams,
-    prompt_ids: Sequence[int],
-    ends: Collection[int] = (),
-) -> Sampler:
-    """What chooses the tokens of one sequence; a chain only where it is needed.
-
-    `ends` are the tokens that end a middle, beside the tokenizer's own.
-
-    Raises:
-        RequestError: a stop token outside the vocabulary.
-    """
-    if not params.needs_chain:
-        return Sampler(params, tokenizer.n_vocab, prompt_ids)
-    return ChainSampler(tokenizer, params, prompt_ids, ends)
-
-
 @dataclass(frozen=True, slots=True)
 class Learned:
     """What mirostat and adaptive-p know of the tokens so far."""

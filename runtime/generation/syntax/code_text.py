@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from halfbyte.generation.shown_text import ShownText
 from halfbyte.generation.syntax.python_middle import PythonMiddle
+from halfbyte.generation.syntax.python_scope import PythonScope
 
 
 class CodeText(ShownText):
@@ -49,3 +50,9 @@ class CodeText(ShownText):
             self.text, self.trimmed = text[:good] + middle.fill, ""
         else:
             self.text, self.ended_by = text, "syntax"
+
+
+def between(prefix: str, suffix: str, inner: ShownText) -> CodeText | None:
+    """What takes the text between these two; None where nothing there would parse."""
+    scope = PythonScope.of(prefix, suffix)
+    return None if scope is None else CodeText(inner, PythonMiddle(scope))

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from halfbyte.call_arguments import check_choice
 from halfbyte.errors import RequestError
 from halfbyte.generation.shown_text import ShownText
-from halfbyte.generation.syntax.code_text import CodeText
-from halfbyte.generation.syntax.python_middle import PythonMiddle
-from halfbyte.generation.syntax.python_scope import PythonScope
+from halfbyte.import_lock import Later
 from halfbyte.lazy_dataclass import dataclass
+
+if TYPE_CHECKING:
+    from halfbyte.generation.syntax import code_text
+else:  # what reads code takes milliseconds
+    code_text = Later("halfbyte.generation.syntax.code_text")
 
 log = logging.getLogger(__name__)
 
@@ -58,9 +61,9 @@ class Syntax:
         if inner.banned:
             expected = "nothing beside syntax"
             raise RequestError("banned_strings", expected=expected, got=list(inner.banned))
-        scope = PythonScope.of(prefix(), suffix)
-        if scope is None:
+        code = code_text.between(prefix(), suffix, inner)
+        if code is None:
             where = "between the prefix and the suffix" if suffix else "after the prompt"
             log.warning("syntax has no effect: nothing %s would parse as Python", where)
             return inner
-        return CodeText(inner, PythonMiddle(scope))
+        return code

@@ -22,7 +22,7 @@ from halfbyte.generation.probabilities import Probabilities
 from halfbyte.generation.recorder import Recording
 from halfbyte.generation.request import LogitsRequest, Request
 from halfbyte.generation.rules.grammar_rule import GrammarRule
-from halfbyte.generation.sampling.chain import sampler_of
+from halfbyte.generation.sampling.asked_sampler import sampler_of
 from halfbyte.generation.shared_prompt import SharedPrompt
 from halfbyte.generation.speculation.drafter import Drafter
 from halfbyte.generation.text_request import TextRequest

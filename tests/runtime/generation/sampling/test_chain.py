@@ -20,7 +20,8 @@ from sampler_twin import Twin
 from halfbyte.errors import EngineError
 from halfbyte.generation.params import SamplingParams
 from halfbyte.generation.sampler import Sampler
-from halfbyte.generation.sampling.chain import ChainSampler, sampler_of
+from halfbyte.generation.sampling.asked_sampler import sampler_of
+from halfbyte.generation.sampling.chain import ChainSampler
 from halfbyte.generation.sampling.remaining import Remaining
 from halfbyte.generation.sampling.sampler_options import SAMPLERS
 from halfbyte.tokenizer import Tokenizer

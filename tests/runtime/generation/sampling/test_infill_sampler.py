@@ -12,7 +12,7 @@ import pytest
 
 import halfbyte
 from halfbyte.generation.params import SamplingParams
-from halfbyte.generation.sampling.chain import sampler_of
+from halfbyte.generation.sampling.asked_sampler import sampler_of
 from halfbyte.generation.sampling.infill_sampler import infill_indices
 
 DATA = Path(__file__).parents[3] / "data"
