@@ -33,6 +33,7 @@ from halfbyte.kernels.compiler import code_files, host_cpu, ready, target
 from halfbyte.kernels.compiler.code_files import Code, CodeFileError
 from halfbyte.kernels.compiler.compile_processes import Maker, compiled, n_cpus
 from halfbyte.kernels.compiler.deferred import Noted, noted
+from halfbyte.kernels.compiler.fork_locks import KERNELS, importing, let_forks_wait
 from halfbyte.kernels.compiler.machine_code import load
 from halfbyte.kernels.compiler.private_files import private_folder
 from halfbyte.kernels.compiler.uninterrupted import leave_if_unwanted, uninterrupted
@@ -61,13 +62,7 @@ SOURCES = _hash_of_sources()
 
 _directory: Path | None = None
 _lock = threading.RLock()  # whose holder compiles or loads
-
-
-if hasattr(os, "register_at_fork"):
-    # The child would have a lock that nobody releases.
-    os.register_at_fork(
-        before=_lock.acquire, after_in_parent=_lock.release, after_in_child=_lock.release
-    )
+let_forks_wait(KERNELS, _lock)
 
 
 def device(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -137,7 +132,8 @@ class Kernel:
         """The machine code as text, compiled anew (cached code cannot be shown)."""
 
         def made() -> str:
-            from halfbyte.kernels.compiler import numba_compiler
+            with importing:
+                from halfbyte.kernels.compiler import numba_compiler
 
             return numba_compiler.assembly(self._function, self._n_args, self._entry)
 
@@ -160,9 +156,10 @@ class Kernel:
             return True
 
     def _compile(self) -> bool:
-        from halfbyte.kernels.compiler import numba_compiler
+        with importing:
+            from halfbyte.kernels.compiler import numba_compiler
 
-        # In the order in which a fork takes them: the hook that came last runs first.
+        # In the order in which a fork takes them.
         with numba_compiler.compiler_lock, _lock:
             if self._address is not None:
                 return True
@@ -181,7 +178,8 @@ class Kernel:
             return False
 
     def _new_code(self) -> Code:
-        from halfbyte.kernels.compiler import numba_compiler
+        with importing:
+            from halfbyte.kernels.compiler import numba_compiler
 
         made = numba_compiler.object_code(self._function, self._n_args, self._entry)
         return Code(self.name, self._entry, made)
