@@ -51,10 +51,22 @@ _KERNELS_PER_PROCESS = 3  # fewer are not worth the start of one
 
 def _hash_of_sources() -> bytes:
     digest = hashlib.sha256()
-    for source in sorted(_SOURCES.rglob("*.py")):
-        digest.update(source.relative_to(_SOURCES).as_posix().encode())
+    for source in _source_files():
+        digest.update(source.as_posix().removeprefix(_SOURCES.as_posix()).encode())
         digest.update(source.read_bytes())
     return digest.digest()
+
+
+def _source_files() -> list[Path]:
+    """All of kernels/, as far as it is there: sources, else bytecode, else the archive."""
+    found = sorted(_SOURCES.rglob("*.py")) or sorted(_SOURCES.rglob("*.pyc"))
+    archive = getattr(globals()["__spec__"].loader, "archive", None)  # zipimport's
+    if not found and archive is None:
+        raise ImportError(
+            f"{_SOURCES}: expected files or a zip archive, by whose content the compiled kernels "
+            "of one version are told from another's; install or bundle halfbyte as files"
+        )
+    return found or [Path(archive)]
 
 
 # Of what this process imports: it may be replaced on disk while the process runs.
