@@ -21,6 +21,7 @@ import hashlib
 import logging
 import os
 import re
+import shutil
 import sys
 import tempfile
 import threading
@@ -317,7 +318,12 @@ def cache_key() -> str:
 
 
 def _temporary() -> Path:
-    """A folder that goes with this process."""
-    folder = tempfile.TemporaryDirectory(prefix="halfbyte-kernels-", ignore_cleanup_errors=True)
-    atexit.register(folder.cleanup)
-    return Path(folder.name)
+    """A folder that goes with this process, and not with a child of a fork."""
+    folder, owner = tempfile.mkdtemp(prefix="halfbyte-kernels-"), os.getpid()
+
+    @atexit.register
+    def remove() -> None:
+        if os.getpid() == owner:
+            shutil.rmtree(folder, ignore_errors=True)
+
+    return Path(folder)

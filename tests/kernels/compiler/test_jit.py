@@ -183,6 +183,26 @@ def test_without_a_root_there_is_a_temporary_folder(
     assert jit.cache_directory() == jit.cache_directory()
 
 
+# Prints whether the folder is there after a child of the process has ended, and its name.
+FORKED = """
+import os, sys, warnings
+warnings.simplefilter("ignore", DeprecationWarning)
+from halfbyte.kernels.compiler import jit
+
+folder = jit.cache_directory()
+if (pid := os.fork()) == 0:
+    sys.exit()
+os.waitpid(pid, 0)
+print(folder.is_dir(), folder)
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system cannot fork")
+def test_a_temporary_folder_goes_with_the_process_that_made_it(run_python: RunPython) -> None:
+    is_there, folder = run_python(FORKED).split()
+    assert is_there == "True" and not Path(folder).exists()
+
+
 def test_a_folder_lost_later_costs_the_cache_and_not_the_kernel(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
