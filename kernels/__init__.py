@@ -10,6 +10,7 @@
     sampling/     masks over a row of logits, and where a draw falls
     claims.py     chunks that are made again when a thread is kept away
     pool.py       the threads that work through one job together
+    patience.py   how long a thread waits for another's chunk
     vectors/      the vocabulary that kernels are written in, as LLVM
     compiler/     which instructions are compiled for, and the cache of compiled code
 

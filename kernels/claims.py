@@ -18,26 +18,32 @@ A late thread may then read what later stages write: it gives up what it made of
 A thread writes the ticket of the chunk that it makes to a word of its own, where others find it;
 whoever swaps it for NO_CLAIM publishes. Since that costs small models some percent, a stage is done
 this way where it `is_contended`, and else by `take`. Some threads may do the one, some the other.
+A chunk is made again when another thread would have had it by then (patience.py).
 """
 
 from __future__ import annotations
 
 from halfbyte.kernels.compiler.jit import device
+from halfbyte.kernels.patience import CLAIM, begin_anew, is_patient, patience
 from halfbyte.kernels.pool import (
-    CLAIMS,
     CONTENDED,
-    LINE,
     N_THREADS,
     NO_CLAIM,
     ONE_CHUNK,
-    SPINS_IN_STAGE,
     STAGE_BITS,
     STAGE_MASK,
     TICKET,
     count_as_contended,
+    line_of,
     sleep,
 )
-from halfbyte.kernels.vectors.atomics import atomic_get, atomic_put, compare_and_swap, pause
+from halfbyte.kernels.vectors.atomics import (
+    atomic_get,
+    atomic_put,
+    compare_and_swap,
+    pause,
+    ticks,
+)
 from halfbyte.kernels.vectors.scalars import get_i64
 
 # A claim is the number of the thread that took the chunk, then the chunk.
@@ -52,8 +58,9 @@ def is_contended(pool, stage):
 
 @device
 def claim_chunk(pool, stage, n_chunks, thread):
-    """As `take`: a claim to the next chunk, or to one that another thread takes long for, or -1."""
-    spins = 0
+    """As `take`: a claim to the next chunk, or to one of a thread that is kept away, or -1."""
+    line = line_of(pool, thread)
+    spins = since = most = 0
     while True:
         ticket = atomic_get(pool + TICKET)
         if ticket & STAGE_MASK != stage:
@@ -61,18 +68,23 @@ def claim_chunk(pool, stage, n_chunks, thread):
         chunk = ticket >> STAGE_BITS
         if chunk < n_chunks:
             if compare_and_swap(pool + TICKET, ticket, ticket + ONE_CHUNK):
-                atomic_put(pool + CLAIMS + thread * LINE, ticket)
+                atomic_put(line + CLAIM, ticket)
+                begin_anew(line, stage)
                 return (thread << _CHUNK_BITS) + chunk
-        elif spins < SPINS_IN_STAGE:
+        elif is_patient(spins, since, most):
+            if spins == 0:
+                since = ticks()
+                most = patience(line, stage, since)
             spins += 1
             pause()
         else:
+            count_as_contended(pool, stage)
             for holder in range(get_i64(pool + N_THREADS)):
-                held = atomic_get(pool + CLAIMS + holder * LINE)
+                held = atomic_get(line_of(pool, holder) + CLAIM)
                 if held != NO_CLAIM and held & STAGE_MASK == stage:
-                    count_as_contended(pool, stage)
+                    begin_anew(line, stage)
                     return (holder << _CHUNK_BITS) + (held >> STAGE_BITS)
-            sleep(pool, stage, ticket)
+            sleep(pool, ticket)
 
 
 @device
@@ -85,4 +97,4 @@ def chunk_of(claim):
 def is_first(pool, stage, claim):
     """Whether nobody else has made the chunk of a claim: then the caller publishes it, alone."""
     ticket = (chunk_of(claim) << STAGE_BITS) + stage
-    return compare_and_swap(pool + CLAIMS + (claim >> _CHUNK_BITS) * LINE, ticket, NO_CLAIM)
+    return compare_and_swap(line_of(pool, claim >> _CHUNK_BITS) + CLAIM, ticket, NO_CLAIM)

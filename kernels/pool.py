@@ -3,11 +3,11 @@
 A job is a kernel that every thread runs from beginning to end. It is a sequence of stages, and a
 stage is a number of chunks that may be done in any order by any thread:
 
-    chunk = take(pool, stage, n_chunks)          # -1: the stage is over
+    chunk = take(pool, stage, n_chunks, thread)  # -1: the stage is over
     while chunk >= 0:
         ... do the chunk ...
         finish(pool, stage, n_chunks)
-        chunk = take(pool, stage, n_chunks)
+        chunk = take(pool, stage, n_chunks, thread)
     stage += 1
 
 There is no barrier that every thread must reach. A stage is over when its chunks are done, whoever
@@ -15,7 +15,8 @@ did them, and a thread that the system kept away finds the stages over that it m
 up. So a busy neighbour on one core costs a share of the speed and not a stall per stage, and a
 pool of one is the same program.
 
-What is left to wait for are chunks that a thread took before it was kept away: claims.py.
+What is left to wait for are chunks that a thread took before it was kept away: claims.py. When it
+was, and does not just make a long chunk: patience.py.
 
 The state is one word, `ticket`: the stage's number (counted up over all jobs, for weeks before one
 comes again) in the low bits and the next chunk in the high ones, so that a late thread can never
@@ -39,6 +40,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from halfbyte.kernels.compiler.jit import Kernel, device, kernel
+from halfbyte.kernels.patience import begin_chunk, is_patient, patience
 from halfbyte.kernels.vectors.atomics import (
     atomic_add,
     atomic_get,
@@ -46,19 +48,20 @@ from halfbyte.kernels.vectors.atomics import (
     compare_and_swap,
     pause,
     sleep_while,
+    ticks,
     wake_all,
 )
 from halfbyte.kernels.vectors.calls import call
 from halfbyte.kernels.vectors.scalars import get_i64, put_i64, stack
 
-# Words of the shared state, a cache line apart; last the arguments, and of each thread
-# the ticket of the chunk that it makes and others may make too (claims.py), or NO_CLAIM.
+# Words of the shared state, a cache line apart; last the arguments, and a line of each thread
+# (patience.py).
 LINE = 64
 (
     TICKET, DONE, SLEEPERS, JOB, FUNCTION, CONTENDED, N_THREADS, N_INSIDE, ARGS
 ) = (i * LINE for i in range(9))  # fmt: skip
 MAX_ARGS = 32
-CLAIMS = ARGS + 8 * MAX_ARGS
+_LINES = ARGS + 8 * MAX_ARGS
 NO_CLAIM = -1
 
 # The stage stands in the low bits, of which a sleeper compares 32: it cannot miss a new stage.
@@ -67,17 +70,22 @@ STAGE_MASK = (1 << STAGE_BITS) - 1
 ONE_CHUNK = 1 << STAGE_BITS
 _MAX_ITEM_CHUNKS = 1024
 
-# About 60 us within a job (a stage lasts 1 to 100 us) and 200 us between two tokens.
-SPINS_IN_STAGE = 3000
-_SPINS_BETWEEN_JOBS = 10000
+_SPINS_BETWEEN_JOBS = 10000  # about 200 us
 # For how many stages the machine counts as contended from then on.
 _CONTENDED_STAGES = 2000
 
 
 @device
-def take(pool, stage, n_chunks):
+def line_of(pool, thread):
+    """A thread's own line."""
+    return pool + _LINES + thread * LINE
+
+
+@device
+def take(pool, stage, n_chunks, thread):
     """The next chunk of a stage; waits while others finish its last ones; -1 when it is over."""
-    spins = 0
+    line = line_of(pool, thread)
+    spins = since = most = 0
     while True:
         ticket = atomic_get(pool + TICKET)
         if ticket & STAGE_MASK != stage:
@@ -85,24 +93,29 @@ def take(pool, stage, n_chunks):
         chunk = ticket >> STAGE_BITS
         if chunk < n_chunks:
             if compare_and_swap(pool + TICKET, ticket, ticket + ONE_CHUNK):
+                begin_chunk(line, stage)
                 return chunk
-        elif spins < SPINS_IN_STAGE:
+        elif is_patient(spins, since, most):
+            if spins == 0:
+                since = ticks()
+                most = patience(line, stage, since)
             spins += 1
             pause()
         else:
-            sleep(pool, stage, ticket)
+            if ticks() - since >= most:
+                count_as_contended(pool, stage)
+            sleep(pool, ticket)
 
 
 @device
 def count_as_contended(pool, stage):
-    """A thread has waited in vain for longer than stages take."""
+    """A thread has waited in vain for longer than the chunks of a stage take."""
     atomic_put(pool + CONTENDED, stage + _CONTENDED_STAGES)
 
 
 @device
-def sleep(pool, stage, ticket):
+def sleep(pool, ticket):
     """Until the next stage. Whoever ends this one sees a sleeper, or this thread the new stage."""
-    count_as_contended(pool, stage)
     atomic_add(pool + SLEEPERS, 1)
     sleep_while(pool + TICKET, ticket)
     atomic_add(pool + SLEEPERS, -1)
@@ -167,12 +180,12 @@ def item_job(item: Callable[..., None], words: Any, name: str) -> Kernel:
             return
         n_items = get_i64(own)
         n_chunks = min(n_items, _MAX_ITEM_CHUNKS)
-        chunk = take(pool, first, n_chunks)
+        chunk = take(pool, first, n_chunks, thread)
         while chunk >= 0:
             for i in range(share(chunk, n_chunks, n_items), share(chunk + 1, n_chunks, n_items)):
                 ITEM(own, i)
             finish(pool, first, n_chunks)
-            chunk = take(pool, first, n_chunks)
+            chunk = take(pool, first, n_chunks, thread)
 
     return Kernel(run, name)
 
@@ -237,13 +250,13 @@ class Pool:
 
     def __init__(self, n_threads: int) -> None:
         self.n_threads = n_threads
-        self._words = np.zeros((CLAIMS + (n_threads + 1) * LINE) // 8, np.int64)
+        self._words = np.zeros((_LINES + (n_threads + 1) * LINE) // 8, np.int64)
         base = int(self._words.ctypes.data)
         self.address = base + -base % LINE
         self._state = words = self._words[(self.address - base) // 8 :]
         words[JOB // 8] = 1  # no job
         words[N_THREADS // 8] = n_threads
-        words[CLAIMS // 8 :] = NO_CLAIM
+        words[_LINES // 8 :] = NO_CLAIM  # of no stage, too
         self._serve, self._run_job = serve.call, run_job.call
         self._is_running = self._stopping = False
         self._pid = os.getpid()

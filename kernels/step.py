@@ -24,15 +24,15 @@ _OWN = STEP.own_normed
 
 
 @device
-def _run(pool, number, stage, own, n_chunks, end):
+def _run(pool, number, stage, own, n_chunks, thread, end):
     """A thread's part of a stage."""
-    chunk = take(pool, number, n_chunks)
+    chunk = take(pool, number, n_chunks, thread)
     if chunk >= 0:
         prepare(stage, own)
     while chunk >= 0:
         run_chunk(stage, own, chunk, n_chunks)
         finish_or_end(pool, number, n_chunks, get_i64(own + STEP.abort), end)
-        chunk = take(pool, number, n_chunks)
+        chunk = take(pool, number, n_chunks, thread)
 
 
 @device
@@ -68,6 +68,6 @@ def step(pool, first, args, thread):
             if is_contended(pool, number) and is_repeatable(stage, own, n_chunks):
                 _run_repeatable(pool, number, stage, own, n_chunks, thread, first + n_stages)
             else:
-                _run(pool, number, stage, own, n_chunks, first + n_stages)
+                _run(pool, number, stage, own, n_chunks, thread, first + n_stages)
             number += 1
         stage += STAGE_NBYTES

@@ -17,6 +17,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+from halfbyte.kernels.compiler.fork_locks import importing
 from halfbyte.kernels.compiler.private_files import NotPrivateError, open_private
 
 log = logging.getLogger(__name__)
@@ -57,9 +58,10 @@ def version_of(package: str) -> str:
 
 
 def _asked() -> tuple[str, str]:
-    import llvmlite.binding as llvm
+    with importing:
+        import llvmlite.binding as llvm
 
-    return str(llvm.get_host_cpu_name()), str(llvm.get_host_cpu_features().flatten())
+        return str(llvm.get_host_cpu_name()), str(llvm.get_host_cpu_features().flatten())
 
 
 def _told() -> tuple[str, str] | None:

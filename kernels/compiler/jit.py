@@ -21,6 +21,7 @@ import hashlib
 import logging
 import os
 import re
+import shutil
 import sys
 import tempfile
 import threading
@@ -33,6 +34,7 @@ from halfbyte.kernels.compiler import code_files, host_cpu, ready, target
 from halfbyte.kernels.compiler.code_files import Code, CodeFileError
 from halfbyte.kernels.compiler.compile_processes import Maker, compiled, n_cpus
 from halfbyte.kernels.compiler.deferred import Noted, noted
+from halfbyte.kernels.compiler.fork_locks import KERNELS, importing, let_forks_wait
 from halfbyte.kernels.compiler.machine_code import load
 from halfbyte.kernels.compiler.private_files import private_folder
 from halfbyte.kernels.compiler.uninterrupted import leave_if_unwanted, uninterrupted
@@ -50,10 +52,22 @@ _KERNELS_PER_PROCESS = 3  # fewer are not worth the start of one
 
 def _hash_of_sources() -> bytes:
     digest = hashlib.sha256()
-    for source in sorted(_SOURCES.rglob("*.py")):
-        digest.update(source.relative_to(_SOURCES).as_posix().encode())
+    for source in _source_files():
+        digest.update(source.as_posix().removeprefix(_SOURCES.as_posix()).encode())
         digest.update(source.read_bytes())
     return digest.digest()
+
+
+def _source_files() -> list[Path]:
+    """All of kernels/, as far as it is there: sources, else bytecode, else the archive."""
+    found = sorted(_SOURCES.rglob("*.py")) or sorted(_SOURCES.rglob("*.pyc"))
+    archive = getattr(globals()["__spec__"].loader, "archive", None)  # zipimport's
+    if not found and archive is None:
+        raise ImportError(
+            f"{_SOURCES}: expected files or a zip archive, by whose content the compiled kernels "
+            "of one version are told from another's; install or bundle halfbyte as files"
+        )
+    return found or [Path(archive)]
 
 
 # Of what this process imports: it may be replaced on disk while the process runs.
@@ -61,13 +75,7 @@ SOURCES = _hash_of_sources()
 
 _directory: Path | None = None
 _lock = threading.RLock()  # whose holder compiles or loads
-
-
-if hasattr(os, "register_at_fork"):
-    # The child would have a lock that nobody releases.
-    os.register_at_fork(
-        before=_lock.acquire, after_in_parent=_lock.release, after_in_child=_lock.release
-    )
+let_forks_wait(KERNELS, _lock)
 
 
 def device(
@@ -143,7 +151,8 @@ class Kernel:
         """The machine code as text, compiled anew (cached code cannot be shown)."""
 
         def made() -> str:
-            from halfbyte.kernels.compiler import numba_compiler
+            with importing:
+                from halfbyte.kernels.compiler import numba_compiler
 
             return numba_compiler.assembly(self._function, self._n_args, self._entry)
 
@@ -166,9 +175,10 @@ class Kernel:
             return True
 
     def _compile(self) -> bool:
-        from halfbyte.kernels.compiler import numba_compiler
+        with importing:
+            from halfbyte.kernels.compiler import numba_compiler
 
-        # In the order in which a fork takes them: the hook that came last runs first.
+        # In the order in which a fork takes them.
         with numba_compiler.compiler_lock, _lock:
             if self._address is not None:
                 return True
@@ -187,7 +197,8 @@ class Kernel:
             return False
 
     def _new_code(self) -> Code:
-        from halfbyte.kernels.compiler import numba_compiler
+        with importing:
+            from halfbyte.kernels.compiler import numba_compiler
 
         made = numba_compiler.object_code(self._function, self._n_args, self._entry)
         return Code(self.name, self._entry, made)
@@ -313,7 +324,12 @@ def cache_key() -> str:
 
 
 def _temporary() -> Path:
-    """A folder that goes with this process."""
-    folder = tempfile.TemporaryDirectory(prefix="halfbyte-kernels-", ignore_cleanup_errors=True)
-    atexit.register(folder.cleanup)
-    return Path(folder.name)
+    """A folder that goes with this process, and not with a child of a fork."""
+    folder, owner = tempfile.mkdtemp(prefix="halfbyte-kernels-"), os.getpid()
+
+    @atexit.register
+    def remove() -> None:
+        if os.getpid() == owner:
+            shutil.rmtree(folder, ignore_errors=True)
+
+    return Path(folder)

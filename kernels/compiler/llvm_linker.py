@@ -2,35 +2,17 @@
 
 from __future__ import annotations
 
-import os
 from typing import Any
 
 import llvmlite.binding as llvm
 from llvmlite.binding.ffi import lib as llvm_library
 
+from halfbyte.kernels.compiler.fork_locks import LLVM, let_forks_wait
+
 _linkers: list[Any] = []  # they and their code live as long as the process: threads may be in it
 _entries: set[str] = set()  # of the last one
-_is_forking = False
 
-
-def _before_fork() -> None:
-    """Wait for what another thread loads: the child would have a lock that is never released."""
-    global _is_forking
-    llvm_library._lock.__enter__()
-    _is_forking = True
-
-
-def _after_fork() -> None:
-    global _is_forking
-    if _is_forking:  # unless this module was imported while the fork waited for other things
-        _is_forking = False
-        llvm_library._lock.__exit__()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(
-        before=_before_fork, after_in_parent=_after_fork, after_in_child=_after_fork
-    )
+let_forks_wait(LLVM, llvm_library._lock)  # the child would have a lock that is never released
 
 
 def load(object_code: bytes, entry: str) -> int:

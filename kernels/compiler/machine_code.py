@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import ctypes
 import mmap
+import os
 import struct
 import sys
 
@@ -109,7 +110,7 @@ def _load(made: _Object, entry: str) -> int:
     entries = [(at, value) for name, at, value in made.symbols if name == entry and at in places]
     if len(entries) != 1:
         raise UnknownObjectError
-    memory = mmap.mmap(-1, end, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    memory = _memory(end)
     base = ctypes.addressof(ctypes.c_char.from_buffer(memory))
     for i, at in places.items():
         begin, nbytes = made.sections[i].begin, made.sections[i].nbytes
@@ -122,6 +123,13 @@ def _load(made: _Object, entry: str) -> int:
     # threads may be in it, which nobody stops then.
     ctypes.pythonapi.Py_IncRef(ctypes.py_object(memory))
     return base + places[entries[0][0]] + entries[0][1]
+
+
+def _memory(nbytes: int) -> mmap.mmap:
+    try:
+        return mmap.mmap(-1, nbytes, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    except OSError as error:  # which only lack of memory, or a limit of it, can be
+        raise MemoryError(f"no {nbytes} bytes for machine code") from error
 
 
 def _fill_in(
@@ -160,4 +168,8 @@ def _make_executable(base: int, nbytes: int) -> None:
     read_and_execute = mmap.PROT_READ | mmap.PROT_EXEC
     if protect(ctypes.c_void_p(base), ctypes.c_size_t(nbytes), read_and_execute) != 0:
         number = ctypes.get_errno()
-        raise OSError(number, f"mprotect: machine code cannot be made executable ({number})")
+        raise OSError(
+            number, f"{os.strerror(number)}: the system lets this process make no machine code, "
+            "which all of halfbyte's is; allow it (systemd: MemoryDenyWriteExecute=no, SELinux: "
+            "execmem)",
+        )  # fmt: skip

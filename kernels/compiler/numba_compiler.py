@@ -6,7 +6,6 @@ is internal, and it calls nothing but what C has: memcpy, memset, syscall.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -23,34 +22,16 @@ from numba.extending import overload
 
 from halfbyte.kernels.compiler import target
 from halfbyte.kernels.compiler.deferred import Noted, noted
+from halfbyte.kernels.compiler.fork_locks import COMPILER, let_forks_wait
 from halfbyte.kernels.compiler.helper_compiler import HelperCompiler, KernelCompiler
 
 OPTIONS = {"error_model": "numpy", "boundscheck": False}
 _HELPER_OPTIONS = OPTIONS | {"pipeline_class": HelperCompiler, "no_cfunc_wrapper": True}
 
 compiler_lock = global_compiler_lock  # whose holder alone has Numba compile
-_is_forking = False
 _signatures: dict[Any, Any] = {}  # by function and types
 
-
-def _before_fork() -> None:
-    """Wait for what another thread compiles: the child would have half a compiler."""
-    global _is_forking
-    global_compiler_lock.acquire()
-    _is_forking = True
-
-
-def _after_fork() -> None:
-    global _is_forking
-    if _is_forking:  # unless this module was imported while the fork waited for other things
-        _is_forking = False
-        global_compiler_lock.release()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(
-        before=_before_fork, after_in_parent=_after_fork, after_in_child=_after_fork
-    )
+let_forks_wait(COMPILER, global_compiler_lock)  # the child would have half a compiler
 
 
 def object_code(function: Callable[..., None], n_args: int, entry: str) -> bytes:

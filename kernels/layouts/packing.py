@@ -215,7 +215,7 @@ def pack_matrices(pool, first, args, thread):
         return
     matrix, n_chunks = get_i64(own + _ARGS.matrices), get_i64(own + _ARGS.n_chunks)
     room = get_i64(own + _ARGS.rooms) + thread * get_i64(own + _ARGS.room_nbytes)
-    chunk = take(pool, first, n_chunks)
+    chunk = take(pool, first, n_chunks, thread)
     while chunk >= 0:
         at = chunk - get_i64(matrix + MATRIX.first_chunk)
         while at >= get_i64(matrix + MATRIX.n_chunks):
@@ -223,7 +223,7 @@ def pack_matrices(pool, first, args, thread):
             matrix += _MATRIX_NBYTES
         _pack_chunk(matrix, at, room)
         finish(pool, first, n_chunks)
-        chunk = take(pool, first, n_chunks)
+        chunk = take(pool, first, n_chunks, thread)
 
 
 @device

@@ -1,4 +1,4 @@
-"""Atomic operations on 64-bit words, pause and sleep: what the worker pool is built from.
+"""Atomic operations on 64-bit words, a clock, pause and sleep: what the worker pool is built from.
 
 Numba has no atomics for the CPU. All words are 8-byte aligned addresses. Sleeping uses the futex
 system call on Linux; elsewhere a waiting thread gives way to others.
@@ -16,7 +16,8 @@ from halfbyte.kernels.compiler.deferred import types
 from halfbyte.kernels.vectors import emit
 from halfbyte.kernels.vectors.emit import I32, I64, emits
 
-_FUTEX_CALL = {"x86_64": 202, "amd64": 202, "aarch64": 98, "arm64": 98}
+_X86, _ARM = ("x86_64", "amd64"), ("aarch64", "arm64")
+_FUTEX_CALL = {**dict.fromkeys(_X86, 202), **dict.fromkeys(_ARM, 98)}
 _FUTEX_WAIT_PRIVATE, _FUTEX_WAKE_PRIVATE = 128, 129
 
 HAS_FUTEX = sys.platform.startswith("linux") and platform.machine().lower() in _FUTEX_CALL
@@ -58,10 +59,18 @@ def compare_and_swap(b: Any, address: Any, expected: Any, value: Any) -> Any:
 def pause(b: Any) -> None:
     """Tell the core that this thread spins."""
     machine = platform.machine().lower()
-    if machine in ("x86_64", "amd64"):
+    if machine in _X86:
         emit.call(b, "llvm.x86.sse2.pause", ir.VoidType())
-    elif machine in ("aarch64", "arm64"):
+    elif machine in _ARM:
         emit.call(b, "llvm.aarch64.hint", ir.VoidType(), ir.Constant(I32, 1))
+
+
+@emits(_WORD())
+def ticks(b: Any) -> Any:
+    """A clock's time, in units of its own; always 0 on machines that let no program read one."""
+    if platform.machine().lower() in (*_X86, *_ARM):
+        return emit.call(b, "llvm.readcyclecounter", I64)
+    return ir.Constant(I64, 0)
 
 
 @emits(_VOID(_WORD, _WORD))

@@ -19,7 +19,8 @@ from tests.architecture.house import FACADE, MODULES
 KERNELS = {
     "compiler": ("", "llvmlite numba"),
     "vectors": ("compiler", "llvmlite numba numpy"),
-    "pool": ("compiler vectors", "numpy"),
+    "patience": ("compiler vectors", ""),
+    "pool": ("compiler patience vectors", "numpy"),
     "formats": ("compiler vectors pool", "numpy"),
     "layouts": ("compiler vectors pool formats", "numpy"),
     "products": ("compiler vectors pool formats layouts", "llvmlite"),
@@ -27,7 +28,7 @@ KERNELS = {
     "limits": ("compiler vectors pool formats layouts products", "llvmlite numpy"),
     "stages": ("compiler vectors pool formats layouts products quantizers", "numpy"),
     "sampling": ("compiler vectors", "numpy"),
-    "claims": ("compiler vectors pool", ""),
+    "claims": ("compiler patience vectors pool", ""),
     "step": ("claims compiler vectors pool formats layouts products quantizers stages", ""),
 }
 # Room -> the rooms and the packages that it may import.

@@ -9,20 +9,25 @@ import pytest
 
 from halfbyte.kernels.claims import chunk_of, claim_chunk, is_contended, is_first
 from halfbyte.kernels.compiler.jit import Kernel
-from halfbyte.kernels.pool import Pool, finish, is_current, take
-from halfbyte.kernels.vectors.atomics import atomic_add, atomic_get, atomic_put, pause
-from halfbyte.kernels.vectors.scalars import get_i64
+from halfbyte.kernels.patience import BEGAN, LEAST_SPINS
+from halfbyte.kernels.pool import CONTENDED, Pool, finish, is_current, line_of, take
+from halfbyte.kernels.vectors.atomics import atomic_add, atomic_get, atomic_put, pause, ticks
+from halfbyte.kernels.vectors.scalars import get_i64, put_i64
 
 AsKernel = Callable[[Callable[..., None]], Kernel]
 
 N_CHUNKS = 5
 PATIENCE = 1 << 28  # seconds: a thread that nobody relieves must not hang the test
+AGES = -(1 << 60)  # of a clock
 
 
 def relieve(pool, stage, args, thread):
-    """Whoever makes chunk 0 first is kept until stage 1 is over, and gives it up then."""
-    n_made, n_published, over, n_lost = (
-        get_i64(args), get_i64(args + 8), get_i64(args + 16), get_i64(args + 24)
+    """Whoever makes chunk 0 first is kept until stage 1 is over, and gives it up then.
+
+    The others' own chunks were begun as long ago as `ago` says.
+    """
+    n_made, n_published, over, n_lost, ago = (
+        get_i64(args), get_i64(args + 8), get_i64(args + 16), get_i64(args + 24), get_i64(args + 32)
     )  # fmt: skip
     if not is_current(pool, stage):
         return
@@ -34,24 +39,28 @@ def relieve(pool, stage, args, thread):
             while atomic_get(over) == 0 and patience > 0:
                 patience -= 1
                 pause()
+        elif get_i64(ago) != 0:
+            put_i64(line_of(pool, thread) + BEGAN, get_i64(ago))
         if is_first(pool, stage, claim):
             atomic_add(n_published + 8 * chunk, 1)
             finish(pool, stage, N_CHUNKS)
         else:
             atomic_add(n_lost, 1)
         claim = claim_chunk(pool, stage, N_CHUNKS, thread)
-    if take(pool, stage + 1, 1) == 0:
+    if take(pool, stage + 1, 1, thread) == 0:
         atomic_put(over, 1)
         finish(pool, stage + 1, 1)
 
 
 @pytest.mark.parametrize("n_threads", [2, 3])
+@pytest.mark.parametrize("ago", [0, AGES], ids=["short chunks", "a clock that jumps"])
 def test_a_chunk_of_a_thread_that_is_kept_away_is_made_by_another(
-    as_kernel: AsKernel, n_threads: int
+    as_kernel: AsKernel, n_threads: int, ago: int
 ) -> None:
     job, pool = as_kernel(relieve), Pool(n_threads)
     for _ in range(20):
-        words = np.zeros((4, N_CHUNKS), np.int64)
+        words = np.zeros((5, N_CHUNKS), np.int64)
+        words[4] = ago
         pool.run(job, np.array([row.ctypes.data for row in words], np.int64))
         assert (words[1] == 1).all() and words[2, 0] == 1
         pool.wait_for_late_workers()  # who still count what they lost
@@ -69,7 +78,7 @@ def claim_or_take(pool, stage, args, thread):
         claim = 0
         while claim >= 0:
             if thread & 1:
-                claim = take(pool, stage, n_chunks)
+                claim = take(pool, stage, n_chunks, thread)
             else:
                 claim = claim_chunk(pool, stage, n_chunks, thread)
             if claim >= 0:
@@ -92,8 +101,77 @@ def test_some_may_claim_and_some_take(as_kernel: AsKernel, work: int) -> None:
     pool.close()
 
 
+def one_is_slower(pool, stage, args, thread):
+    """A chunk for each of two threads, which takes ages; the first is done some time later.
+
+    By then the other has waited for longer than every thread does.
+    """
+    n_made, waits, claims, waited = (
+        get_i64(args), get_i64(args + 8), get_i64(args + 16), get_i64(args + 24)
+    )  # fmt: skip
+    if not is_current(pool, stage):
+        return
+    claim = 0
+    while claim >= 0:
+        begin = ticks()
+        if claims:
+            claim = claim_chunk(pool, stage, 2, thread)
+        else:
+            claim = take(pool, stage, 2, thread)
+        if claim >= 0:
+            if atomic_add(n_made + 8 * chunk_of(claim), 1) == 1:
+                atomic_put(waited, ticks() - begin)
+            put_i64(line_of(pool, thread) + BEGAN, AGES)
+            patience = PATIENCE
+            while chunk_of(claim) == 0 and atomic_get(waits) == 0 and patience > 0:
+                patience -= 1
+                pause()
+            for _ in range((1 - chunk_of(claim)) * 10 * LEAST_SPINS):
+                pause()
+            if not claims or is_first(pool, stage, claim):
+                finish(pool, stage, 2)
+            atomic_put(waits, 1)
+
+
+def spin(ticks_of_least):
+    begin = ticks()
+    for _ in range(LEAST_SPINS):
+        pause()
+    put_i64(ticks_of_least, ticks() - begin)
+
+
+def _one_is_slower(pool: Pool, job: Kernel, claims: int) -> tuple[list[int], int]:
+    """How often each chunk is made, and how long who made one again had waited, in ticks."""
+    n_made, (waits, waited) = np.zeros(2, np.int64), np.zeros((2, 1), np.int64)
+    addresses = n_made.ctypes.data, waits.ctypes.data, claims, waited.ctypes.data
+    pool.run(job, np.array(addresses, np.int64))
+    pool.wait_for_late_workers()
+    return n_made.tolist(), int(waited[0])
+
+
+def test_a_long_chunk_is_not_taken_for_a_thread_that_is_kept_away(as_kernel: AsKernel) -> None:
+    job, pool = as_kernel(one_is_slower), Pool(2)
+    for _ in range(20):
+        assert _one_is_slower(pool, job, 0) == ([1, 1], 0)
+    assert pool._state[CONTENDED // 8] == 0
+    pool.close()
+
+
+def test_a_long_chunk_is_made_once(as_kernel: AsKernel) -> None:
+    """On a busy machine its thread may be kept away meanwhile: for long, and only then."""
+    job, pool, least = as_kernel(one_is_slower), Pool(2), []
+    for _ in range(10):
+        out = np.zeros(1, np.int64)
+        as_kernel(spin).call(out.ctypes.data)
+        least.append(int(out[0]))
+    for _ in range(40):
+        n_made, waited = _one_is_slower(pool, job, 1)
+        assert n_made == [1, 1] or (n_made == [2, 1] and waited > 10 * min(least))
+    pool.close()
+
+
 def tell_contended(pool, stage, args, thread):
-    if is_current(pool, stage) and take(pool, stage, 1) == 0:
+    if is_current(pool, stage) and take(pool, stage, 1, thread) == 0:
         atomic_put(get_i64(args), int(is_contended(pool, stage)))
         finish(pool, stage, 1)
 

@@ -79,7 +79,7 @@ def log_stages(pool, stage, args, thread):
         return
     for i in range(n_stages):
         n_chunks = 1 + 7 * i % MOST
-        chunk = take(pool, stage, n_chunks)
+        chunk = take(pool, stage, n_chunks, thread)
         while chunk >= 0:
             at = log + (i * MOST + chunk) * 32
             atomic_add(at, atomic_add(clock, 1) + 1)
@@ -89,7 +89,7 @@ def log_stages(pool, stage, args, thread):
             atomic_add(at + 16, 1)
             atomic_add(at + 24, 1 << (8 * thread))
             finish(pool, stage, n_chunks)
-            chunk = take(pool, stage, n_chunks)
+            chunk = take(pool, stage, n_chunks, thread)
         stage += 1
 
 
@@ -151,11 +151,11 @@ def tiny_stages(pool, stage, args, thread):
         return
     for i in range(n_stages):
         n_chunks = 1 + i % 3
-        chunk = take(pool, stage, n_chunks)
+        chunk = take(pool, stage, n_chunks, thread)
         while chunk >= 0:
             atomic_add(total, 1)
             finish(pool, stage, n_chunks)
-            chunk = take(pool, stage, n_chunks)
+            chunk = take(pool, stage, n_chunks, thread)
         stage += 1
 
 
@@ -207,14 +207,14 @@ def meet_after_a_long_chunk(pool, stage, args, thread):
     )  # fmt: skip
     if not is_current(pool, stage):
         return
-    chunk = take(pool, stage, 1)
+    chunk = take(pool, stage, 1, thread)
     if chunk >= 0:
         for _ in range(length):
             pause()
         finish(pool, stage, 1)
-        chunk = take(pool, stage, 1)
+        chunk = take(pool, stage, 1, thread)
     stage += 1
-    chunk = take(pool, stage, n_threads)
+    chunk = take(pool, stage, n_threads, thread)
     while chunk >= 0:
         atomic_add(here, 1)
         patience = 1 << 28  # seconds: a sleeper that nobody wakes must not hang the test
@@ -224,7 +224,7 @@ def meet_after_a_long_chunk(pool, stage, args, thread):
         if patience > 0:
             atomic_add(met, 1)
         finish(pool, stage, n_threads)
-        chunk = take(pool, stage, n_threads)
+        chunk = take(pool, stage, n_threads, thread)
 
 
 @pytest.mark.parametrize("n_threads", [2, 3])

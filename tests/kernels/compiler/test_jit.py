@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import compileall
 import hashlib
 import importlib.util
 import logging
@@ -182,6 +183,26 @@ def test_without_a_root_there_is_a_temporary_folder(
     assert jit.cache_directory() == jit.cache_directory()
 
 
+# Prints whether the folder is there after a child of the process has ended, and its name.
+FORKED = """
+import os, sys, warnings
+warnings.simplefilter("ignore", DeprecationWarning)
+from halfbyte.kernels.compiler import jit
+
+folder = jit.cache_directory()
+if (pid := os.fork()) == 0:
+    sys.exit()
+os.waitpid(pid, 0)
+print(folder.is_dir(), folder)
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system cannot fork")
+def test_a_temporary_folder_goes_with_the_process_that_made_it(run_python: RunPython) -> None:
+    is_there, folder = run_python(FORKED).split()
+    assert is_there == "True" and not Path(folder).exists()
+
+
 def test_a_folder_lost_later_costs_the_cache_and_not_the_kernel(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -235,6 +256,49 @@ def test_the_key_names_the_isa_and_changes_with_any_source(copied: ModuleType) -
     (package / "formats" / "extra.py").touch()
     begin_anew()
     assert len(keys) == len(sources) + 3
+
+
+def _bundled(folder: Path, form: str) -> Path:
+    """A package `bundled` of jit.py alone, without sources; what to import it from."""
+    sources = folder / "bundled" / "compiler"
+    sources.mkdir(parents=True)
+    shutil.copy(jit.__file__, sources)
+    for place in (sources, sources.parent):
+        (place / "__init__.py").touch()
+    if form == "zip":
+        return Path(shutil.make_archive(str(folder / "archive"), "zip", folder, "bundled"))
+    assert compileall.compile_dir(folder, quiet=1, legacy=True)
+    for path in folder.rglob("*.py"):
+        path.unlink()
+    return folder
+
+
+@pytest.mark.parametrize("form", ["bytecode", "zip"])
+def test_the_key_of_a_package_without_sources_changes_with_what_it_is_made_of(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, form: str
+) -> None:
+    found, given = set(), Path(jit.__file__).read_text()
+    for version in range(2):
+        changed = tmp_path / f"jit{version}" / "jit.py"
+        changed.parent.mkdir()
+        changed.write_text(f"{given}\n_VERSION = {version}\n")
+        with monkeypatch.context() as patch:
+            patch.setattr(jit, "__file__", str(changed))
+            patch.syspath_prepend(_bundled(tmp_path / f"{form}{version}", form))
+            module = importlib.import_module("bundled.compiler.jit")
+            assert module._VERSION == version
+            found.add(module.SOURCES)
+        for name in [n for n in sys.modules if n.startswith("bundled")]:
+            del sys.modules[name]
+    assert len(found) == 2
+
+
+def test_a_package_that_cannot_be_told_from_another_version_is_not_used(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(jit, "_SOURCES", tmp_path)
+    with pytest.raises(ImportError, match="as files"):
+        jit._hash_of_sources()
 
 
 @pytest.mark.parametrize("name", ["numba", "llvmlite", "target_cpu", "target_features"])

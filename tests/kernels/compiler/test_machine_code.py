@@ -137,6 +137,37 @@ def test_code_stays_until_the_process_has_ended(tmp_path: Path) -> None:
     assert done.returncode == 0
 
 
+@only_here
+def test_a_system_that_forbids_machine_code_is_named(tmp_path: Path) -> None:
+    (tmp_path / "made").write_bytes(compiled(SOURCE))
+    script = """if True:
+        import ctypes, pathlib, sys
+        from halfbyte.kernels.compiler import machine_code
+
+        made, set_mdwe, refuse_exec_gain = pathlib.Path(sys.argv[1]).read_bytes(), 65, 1
+        if ctypes.CDLL(None).prctl(set_mdwe, refuse_exec_gain, 0, 0, 0) != 0:
+            print("MemoryDenyWriteExecute is not to be had")
+            raise SystemExit
+        try:
+            machine_code.load(made, "entry_name")
+        except PermissionError as error:
+            print(error)
+    """
+    command = [sys.executable, "-c", script, tmp_path / "made"]
+    done = subprocess.run(command, timeout=60, capture_output=True, text=True)
+    assert done.returncode == 0 and "MemoryDenyWriteExecute" in done.stdout
+
+
+@only_here
+def test_no_memory_for_machine_code_is_a_lack_of_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_room(*args: object) -> None:
+        raise OSError(12, "Cannot allocate memory")
+
+    monkeypatch.setattr(machine_code.mmap, "mmap", no_room)
+    with pytest.raises(MemoryError, match="machine code"):
+        machine_code.load(compiled(SOURCE), "entry_name")
+
+
 def test_what_is_not_known_is_left_to_llvm() -> None:
     made = compiled(WITH_A_VARIABLE)
     assert answer(machine_code.load(made, "entry_name"), 2)[0] == 42
