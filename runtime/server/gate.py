@@ -66,14 +66,16 @@ class Gate:
         turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._queues.setdefault(client, deque()).append(turn)
         self.n_waiting += 1
-        try:
-            await asyncio.wait_for(asyncio.shield(turn), limit_s)
-        except (asyncio.TimeoutError, asyncio.CancelledError) as error:
+        try:  # Python 3.11's wait_for forgets that it was cancelled, where the turn has just come
+            came, _ = await asyncio.wait({turn}, timeout=limit_s)
+        except asyncio.CancelledError:
             self._give_up(client, turn)
-            if isinstance(error, asyncio.TimeoutError):
-                message = f"no place was free within {limit_s:g} s"
-                raise Fault("timeout", message, retry_after=self.retry_after) from None
             raise
+        if not came:
+            self._give_up(client, turn)
+            message = f"no place was free within {limit_s:g} s"
+            raise Fault("timeout", message, retry_after=self.retry_after)
+        turn.result()
         return Place(self, client)
 
     def stop(self) -> None:

@@ -161,3 +161,22 @@ def test_one_client_has_no_more_places_than_it_may() -> None:
         assert gate.n_running == gate.n_waiting == 0
 
     run(work)
+
+
+@pytest.mark.parametrize("limit_s", [None, 60.0])
+@pytest.mark.parametrize("n_ticks", range(4))
+def test_who_leaves_as_the_turn_comes_has_no_place(limit_s: float | None, n_ticks: int) -> None:
+    async def work() -> None:
+        gate = Gate(1, 1)
+        place = await gate.enter("a")
+        waiting = asyncio.ensure_future(gate.enter("b", limit_s))
+        await soon()
+        place.leave()
+        for _ in range(n_ticks):
+            await asyncio.sleep(0)
+        if waiting.cancel():
+            with pytest.raises(asyncio.CancelledError):
+                await waiting
+            assert gate.n_running == gate.n_waiting == 0
+
+    run(work)
