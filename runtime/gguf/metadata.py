@@ -25,6 +25,8 @@ _FIXED = {
 }  # fmt: skip
 _NAMES = {_STRING: "string", _ARRAY: "array"} | {i: np.dtype(t).name for i, t in _FIXED.items()}
 _SHORT = 255  # of a string whose length has one byte other than 0
+_BLOCK_NBYTES = 1 << 16  # in which short strings are looked for at once
+_MAX_ODD = 256  # other strings that are read by themselves, before all are
 _FIRST_NBYTES = 1 << 20  # that are read at once; then as many as there were
 _CUT = "the file is cut short or damaged: fetch or convert it again"
 _INT_TYPES = (0, 1, 2, 3, 4, 5, 10, 11)
@@ -153,52 +155,48 @@ def _read_array(cursor: Cursor, key: str) -> Value:
 def _read_strings(cursor: Cursor, n: int, key: str) -> Strings:
     """n strings, each behind its length."""
     cursor.check_count(n, 8, f"{key}: length")
-    begin = cursor.at
-    starts = _short_strings(cursor, n)
-    if starts is None:
-        starts = np.fromiter(_each_string(cursor, n, key), np.int64)
-    data = cursor.data[begin : cursor.at]
-    lengths = np.append(starts[1:] - 8, cursor.at) - starts
-    return Strings(data, starts - begin, lengths)
-
-
-def _short_strings(cursor: Cursor, n: int) -> NDArray[np.int64] | None:
-    """Where n strings begin, if all is plain; the position moves behind them.
-
-    A length below 256 has seven bytes 0 behind its first. Where these stand is found at once, in a
-    block of bytes after another; they are the lengths if each leads to the next, which is not so
-    where a string is empty, or has such bytes itself.
-    """
-    begin, found = cursor.at, [np.empty(0, np.int64)]
-    most = min(cursor.nbytes - begin, (8 + _SHORT) * n)
-    at = n_found = 0
+    begin, n_found, n_odd = cursor.at, 0, 0
+    found = [np.empty(0, np.int64)]
     while n_found < n:
-        nbytes = min(_FIRST_NBYTES, most - at)
-        if nbytes <= 0:
-            return None
-        data = np.frombuffer(cursor.have(at + nbytes, "strings"), np.uint8, nbytes, begin + at)
-        zero = data == 0
-        for more in (1, 2, 3):
-            zero = zero[:-more] & zero[more:]
-        places = np.flatnonzero(zero)[: n - n_found] - 1
-        ends = places + 8 + data[places]
-        if not len(places) or places[0] != 0 or (places[1:] != ends[:-1]).any():
-            return None
-        found.append(places + (begin + at + 8))
-        n_found += len(places)
-        at += int(ends[-1])
-    if at > cursor.nbytes - begin:
-        return None
-    cursor.have(at, "strings")
-    cursor.at = begin + at
-    return np.concatenate(found)
+        starts = _short_strings(cursor, n - n_found) if n_odd < _MAX_ODD else found[0]
+        if not len(starts):
+            n_odd += 1
+            last = n_found + 1 if n_odd < _MAX_ODD else n
+            starts = np.fromiter(_each_string(cursor, range(n_found, last), key), np.int64)
+        found.append(starts)
+        n_found += len(starts)
+    starts = np.concatenate(found)
+    lengths = np.append(starts[1:] - 8, cursor.at) - starts
+    return Strings(cursor.data[begin : cursor.at], starts - begin, lengths)
 
 
-def _each_string(cursor: Cursor, n: int, key: str) -> Iterator[int]:
-    """Where n strings begin, one after the other."""
+def _short_strings(cursor: Cursor, n: int) -> NDArray[np.int64]:
+    """Where the next strings begin, n at most, as far as they are plain; the position moves on.
+
+    A length below 256 has seven bytes 0 behind its first. Where these stand in a block of bytes is
+    found at once; they are lengths as long as each leads to the next, which none does to a string
+    that is empty or long, or has such bytes itself.
+    """
+    begin = cursor.at
+    nbytes = min(_BLOCK_NBYTES, cursor.nbytes - begin, (8 + _SHORT) * n)
+    data = np.frombuffer(cursor.have(nbytes, "strings"), np.uint8, nbytes, begin)
+    zero = data == 0
+    for more in (1, 2, 3):
+        zero = zero[:-more] & zero[more:]
+    places = np.flatnonzero(zero)[:n] - 1
+    ends = places + 8 + data[places]
+    is_next = np.append(places[:1] == 0, places[1:] == ends[:-1]) & (ends <= cursor.nbytes - begin)
+    places = places[: len(places) if is_next.all() else int(is_next.argmin())]
+    if len(places):
+        cursor.at = begin + int(ends[len(places) - 1])
+    return places + (begin + 8)
+
+
+def _each_string(cursor: Cursor, numbers: range, key: str) -> Iterator[int]:
+    """Where strings of these numbers begin, one after the other."""
     data, at, end = cursor.data, cursor.at, len(cursor.data)
     unpack = struct.Struct("<Q").unpack_from
-    for i in range(n):
+    for i in numbers:
         if end - at < 8:
             cursor.at = at
             data = cursor.have(8, f"{key}[{i}]")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from itertools import repeat
 
 from halfbyte.errors import RequestError
 from halfbyte.gguf.file import GGUFFile
@@ -25,9 +26,10 @@ def check_same_ids(tokenizer: Tokenizer, other: Tokenizer, param: str) -> None:
     Raises:
         RequestError: an id differs.
     """
+    spelled = zip(_spellings(tokenizer), _spellings(other), strict=False)
     differing = [
-        token for token in range(min(tokenizer.n_vocab, other.n_vocab))
-        if not _is_same(tokenizer, other, token)
+        token for token, (mine, its) in enumerate(spelled)
+        if mine != its and not _is_same(tokenizer, other, token)
     ]  # fmt: skip
     if differing:
         mine, its = (t.token_bytes(differing[0]) for t in (tokenizer, other))
@@ -39,17 +41,15 @@ def check_same_ids(tokenizer: Tokenizer, other: Tokenizer, param: str) -> None:
 
 
 def _is_same(tokenizer: Tokenizer, other: Tokenizer, token: int) -> bool:
-    if _spelling(tokenizer, token) == _spelling(other, token):
-        return True
     if tokenizer.token_bytes(token) == other.token_bytes(token):
         return True
     return _is_padding(tokenizer, token) or _is_padding(other, token)
 
 
-def _spelling(tokenizer: Tokenizer, token: int) -> tuple[str, bytes, int]:
-    """What decides a token's bytes, and is known at once."""
+def _spellings(tokenizer: Tokenizer) -> Iterator[tuple[str, bytes, int]]:
+    """What decides each token's bytes, and is known at once."""
     vocabulary = tokenizer.vocabulary
-    return tokenizer.kind, vocabulary.pieces[token], vocabulary.types[token]
+    return zip(repeat(tokenizer.kind), vocabulary.pieces, vocabulary.types, strict=False)
 
 
 def _is_padding(tokenizer: Tokenizer, token: int) -> bool:

@@ -274,11 +274,9 @@ class Tokenizer:
         """Texts of special tokens; sentencepiece's normal pieces are none, whatever they spell."""
         types, added = self.vocabulary.types, self.vocabulary.added
         steering = {i for i in self.marker_ids if types[i] == USER_DEFINED or i in added}
-        return {
-            self.piece(i): i
-            for i, type_id in reversed(list(enumerate(types)))
-            if self.vocabulary.pieces[i] and (type_id in (CONTROL, UNKNOWN) or i in steering)
-        }
+        others = np.flatnonzero(np.isin(numbers_of(types), (CONTROL, UNKNOWN))).tolist()
+        first_last = sorted(steering.union(others), reverse=True)  # of equal ones
+        return {self.piece(i): i for i in first_last if self.vocabulary.pieces[i]}
 
     @cached_property
     def _special_pattern(self) -> re.Pattern[str]:

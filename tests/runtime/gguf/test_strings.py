@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 import tracemalloc
+from collections.abc import Iterator
 from pathlib import Path
 
 import gguf
@@ -41,7 +42,7 @@ def test_a_list_of_them(strings: list[bytes], at: int) -> None:
 
 
 @settings(max_examples=60, deadline=None)
-@given(LISTS, LISTS, st.sampled_from([1, 16, 1 << 20]))
+@given(LISTS, LISTS, st.sampled_from([1, 16, 300, 1 << 16]))
 def test_files_give_what_was_written(
     tmp_path_factory: pytest.TempPathFactory, first: list[bytes], second: list[bytes], window: int
 ) -> None:
@@ -57,27 +58,45 @@ def test_files_give_what_was_written(
     writer.close()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(metadata, "_FIRST_NBYTES", window)
+        patch.setattr(metadata, "_BLOCK_NBYTES", window)
         with GGUFFile.open(path) as file:
             for name, strings in (("a", first), ("b", second)):
                 assert not strings or file.metadata.get_strings(name) == strings
             assert file.metadata.get_str("end") == "of it"
 
 
-def test_short_strings_are_found_without_looking_at_each(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    path = tmp_path / "strings.gguf"
+def write(path: Path, strings: list[bytes]) -> Path:
     writer = gguf.GGUFWriter(path, "llama")
-    strings = [b"x" * (1 + i % 255) for i in range(1000)]
     writer.add_array("a", strings)
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()
     writer.close()
-    monkeypatch.setattr(metadata, "_each_string", None)
-    monkeypatch.setattr(metadata, "_FIRST_NBYTES", 1 << 10)
+    return path
+
+
+@pytest.mark.parametrize("n_odd", [0, 3, 20])
+def test_short_strings_are_found_without_looking_at_each(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, n_odd: int
+) -> None:
+    """Qwen's and Llama 3's vocabularies have a few long ones, which are read by themselves."""
+    strings = [b"x" * (1 + i % 255) for i in range(1000)]
+    for i in range(n_odd):
+        strings[7 + 40 * i] = b"long" * 80
+    path, read = write(tmp_path / "strings.gguf", strings), list[range]()
+    each = metadata._each_string
+
+    def noted(cursor: metadata.Cursor, numbers: range, key: str) -> Iterator[int]:
+        read.append(numbers)
+        return each(cursor, numbers, key)
+
+    monkeypatch.setattr(metadata, "_each_string", noted)
+    monkeypatch.setattr(metadata, "_BLOCK_NBYTES", 1 << 10)
+    monkeypatch.setattr(metadata, "_MAX_ODD", 10)
     with GGUFFile.open(path) as file:
         assert file.metadata.get_strings("a") == strings
+    odd = [range(i, i + 1) for i in range(7, 7 + 40 * n_odd, 40)]
+    assert read == (odd if n_odd < 10 else [*odd[:9], range(odd[9].start, 1000)])
 
 
 def test_zeros_where_strings_should_be_take_no_memory(tmp_path: Path) -> None:
@@ -87,8 +106,8 @@ def test_zeros_where_strings_should_be_take_no_memory(tmp_path: Path) -> None:
     cursor = metadata.Cursor(file)
     cursor.have(path.stat().st_size, "all")
     tracemalloc.start()
-    assert metadata._short_strings(cursor, n) is None
+    assert len(metadata._short_strings(cursor, n)) == 9 and cursor.at == 9 * len(plain)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     file.close()
-    assert peak < 48 * metadata._FIRST_NBYTES
+    assert peak < 48 * metadata._BLOCK_NBYTES
