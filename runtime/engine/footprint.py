@@ -7,6 +7,7 @@ import logging
 from halfbyte.engine.buffers import MAX_BATCH, buffers_nbytes
 from halfbyte.engine.kv_cache import kv_layout
 from halfbyte.engine.rooms import in_memory, packed_nbytes
+from halfbyte.engine.rotation import rotation_nbytes
 from halfbyte.engine.state_layout import StateLayout
 from halfbyte.errors import ModelFileError, RequestError
 from halfbyte.families.config import ModelConfig
@@ -38,7 +39,8 @@ class Memory:
         weights: as the kernels want them.
         kv_cache: keys and values of a sequence as long as the context.
         states: of a sequence's recurrent layers, before a step and behind it.
-        buffers: what a step of MAX_BATCH tokens needs between its stages, and its logits.
+        buffers: what a step of MAX_BATCH tokens needs between its stages, with its logits and the
+            rows of rotary embedding.
         tokenizer: the vocabulary.
         runtime: Python, NumPy and the compiled kernels.
         experts: of the weights those of experts, which may stay on the disk.
@@ -72,10 +74,11 @@ def memory_of(
     sizes = {spec: packed_nbytes(file, spec) for spec in in_memory(file, config)}
     layout, states = kv_layout(config, kv_type, n_ctx), StateLayout.of(config)
     lists = [(file.metadata.get_strings(key), n) for key, n in _LISTS if key in file.metadata]
+    more = 4 * config.vocab_size + rotation_nbytes(config, n_ctx)
     return Memory(
         weights=sum(sizes.values()),
         kv_cache=layout.nbytes(n_ctx),
-        buffers=buffers_nbytes(config, layout, n_threads) + 4 * config.vocab_size,
+        buffers=buffers_nbytes(config, layout, n_threads) + more,
         tokenizer=sum(len(texts) * nbytes for texts, nbytes in lists),
         experts=sum(nbytes for spec, nbytes in sizes.items() if spec.is_of_experts),
         in_file=file.tensors[f"{TABLE}.weight"].nbytes if config.per_layer_dim else 0,
