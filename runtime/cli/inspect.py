@@ -54,7 +54,7 @@ def _memory(file: GGUFFile, args: argparse.Namespace) -> tuple[dict[str, Any] | 
     from halfbyte.engine.kv_cache import check_kv_type
     from halfbyte.errors import ModelFileError
     from halfbyte.families.attention_window import check_window, with_window
-    from halfbyte.families.config import MAX_CTX
+    from halfbyte.families.context import check_ctx
     from halfbyte.families.from_gguf import config_from_gguf
     from halfbyte.families.next_layer import next_config
 
@@ -62,7 +62,7 @@ def _memory(file: GGUFFile, args: argparse.Namespace) -> tuple[dict[str, Any] | 
     window, sinks = check_window(args.attention_window, args.attention_sinks)
     try:
         config = with_window(config_from_gguf(file), window, sinks)
-        n_ctx = args.ctx or (MAX_CTX if window else config.n_ctx_train)
+        n_ctx = check_ctx(args.ctx, config)
         n_threads = system.default_threads().count
         need = memory_of(file, config, kv_type, n_ctx, n_threads)
         layer = next_config(config) if config.n_next else None

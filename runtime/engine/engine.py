@@ -93,7 +93,7 @@ class Engine(ProcessBound):
         self.nbytes_per_token, self.expert_share = weights.nbytes_per_token, expert_share(weights)
         self._pid, self._closed = os.getpid(), False
         self.rotation = Rotation(config, weights.rope_factors, n_ctx)
-        self._rotated = RotationPages(self.rotation, min(config.n_exact or n_ctx, n_ctx))
+        self._rotated = RotationPages(self.rotation)
         self._partials = np.zeros(0, np.uint8)
         self._buffers = Buffers(config, self.layout, pool.n_threads)
         self.program = Program.of_model(config, weights, self.layout, self._buffers)

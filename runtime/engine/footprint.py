@@ -7,6 +7,7 @@ import logging
 from halfbyte.engine.buffers import MAX_BATCH, buffers_nbytes
 from halfbyte.engine.kv_cache import kv_layout
 from halfbyte.engine.rooms import in_memory, packed_nbytes
+from halfbyte.engine.rotation import rotation_nbytes
 from halfbyte.engine.state_layout import StateLayout
 from halfbyte.errors import ModelFileError, RequestError
 from halfbyte.families.config import ModelConfig
@@ -38,7 +39,8 @@ class Memory:
         weights: as the kernels want them.
         kv_cache: keys and values of a sequence as long as the context.
         states: of a sequence's recurrent layers, before a step and behind it.
-        buffers: what a step of MAX_BATCH tokens needs between its stages, and its logits.
+        buffers: what a step of MAX_BATCH tokens needs between its stages, with its logits and the
+            rows of rotary embedding.
         tokenizer: the vocabulary.
         runtime: Python, NumPy and the compiled kernels.
         experts: of the weights those of experts, which may stay on the disk.
@@ -75,7 +77,7 @@ def memory_of(
     return Memory(
         weights=sum(sizes.values()),
         kv_cache=layout.nbytes(n_ctx),
-        buffers=_buffers_nbytes(config, layout, n_threads),
+        buffers=_buffers_nbytes(config, layout, n_threads, n_ctx),
         tokenizer=sum(len(texts) * nbytes for texts, nbytes in lists),
         experts=sum(nbytes for spec, nbytes in sizes.items() if spec.is_of_experts),
         in_file=file.tensors[f"{TABLE}.weight"].nbytes if config.per_layer_dim else 0,
@@ -83,9 +85,10 @@ def memory_of(
     )
 
 
-def _buffers_nbytes(config: ModelConfig, layout: KVLayout, n_threads: int) -> int:
-    """With the logits."""
-    return buffers_nbytes(config, layout, n_threads) + 4 * config.vocab_size
+def _buffers_nbytes(config: ModelConfig, layout: KVLayout, n_threads: int, n_ctx: int) -> int:
+    """With the logits, and the rows of rotary embedding."""
+    more = 4 * config.vocab_size + rotation_nbytes(config, n_ctx)
+    return buffers_nbytes(config, layout, n_threads) + more
 
 
 def stays_on_disk(need: Memory, available: int | None) -> bool:
@@ -162,7 +165,7 @@ def check_memory(file: GGUFFile, config: ModelConfig, kv_type: str, n_threads: i
     """
     need = memory_of(file, config, kv_type, PAGE, n_threads)
     # The number of threads is not the file's.
-    buffers = _buffers_nbytes(config, kv_layout(config, kv_type, PAGE), 1)
+    buffers = _buffers_nbytes(config, kv_layout(config, kv_type, PAGE), 1, PAGE)
     log.info(
         "%s: %.0f MB of weights, %.0f MB of buffers, %.1f MB of KV cache for %d tokens",
         file.path, need.weights / 1e6, need.buffers / 1e6, need.kv_cache / 1e6, PAGE,

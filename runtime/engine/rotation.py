@@ -3,14 +3,14 @@
 A row has the cosines and sines of every rope of the model side by side, as its layers have one or
 two of them, and at last what queries are multiplied by, if by anything: a number for each size of
 heads. Rows are made by pages of positions, those that steps ask for, so that a position gets the
-same bits whatever the step; what was not asked for lately is made again, so that a sequence may be
-of any length.
+same bits whatever the step. As many pages stay as the rows of a step may lie in; others are made
+again, which takes less than a hundredth of what computing their positions does. In a model with two
+ropes a row can take half of what its position's keys and values do.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from itertools import islice
 
 import numpy as np
 from numpy.typing import NDArray
@@ -62,23 +62,17 @@ class Rotation:
 
 
 class RotationPages:
-    """Rows in memory, for one step after another.
+    """Rows in memory, for one step after another, of MAX_BATCH pages at most."""
 
-    Args:
-        rotation: makes them.
-        n_kept: positions whose rows stay, counted from the last ones that were asked for.
-    """
-
-    def __init__(self, rotation: Rotation, n_kept: int) -> None:
+    def __init__(self, rotation: Rotation) -> None:
         self._rotation, self._nbytes = rotation, 4 * rotation.width
-        self._most = max(-(-n_kept // PAGE), MAX_BATCH)  # whatever rows a step has, they stay
         # Rows and their address; what was asked for last is last.
         self._pages: dict[int, tuple[NDArray[np.float32], int]] = {}
 
     def addresses(self, out: NDArray[np.int64], begin: int) -> None:
         """Fill in the addresses of the rows of positions from `begin` on: int64 (n,).
 
-        They are valid until as many others were asked for as are kept.
+        They are valid until rows of MAX_BATCH other pages were asked for.
         """
         at, n = 0, len(out)
         while at < n:
@@ -94,11 +88,16 @@ class RotationPages:
         if found is None:
             rows = empty("rotary embedding", (PAGE, self._rotation.width), np.float32)
             rows[:] = self._rotation.rows(page * PAGE, (page + 1) * PAGE)
-            for other in list(islice(self._pages, max(len(self._pages) + 1 - self._most, 0))):
-                del self._pages[other]
+            while len(self._pages) >= MAX_BATCH:
+                del self._pages[next(iter(self._pages))]
             found = rows, int(rows.ctypes.data)
         self._pages[page] = found
         return found[1]
+
+
+def rotation_nbytes(config: ModelConfig, n_ctx: int) -> int:
+    """Bytes of the rows that are kept, at most, of sequences of up to n_ctx positions."""
+    return 4 * row_floats(config) * PAGE * min(-(-n_ctx // PAGE), MAX_BATCH)
 
 
 def row_floats(config: ModelConfig) -> int:

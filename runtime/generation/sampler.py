@@ -226,6 +226,11 @@ def likeliest(logits: F32 | F64) -> int:
     """The index of the largest, the lowest on ties; EngineError where it is not finite."""
     # One look suffices: argmax stops at a NaN, and otherwise finds the largest.
     best = int(logits.argmax())
+    if logits[best] == -math.inf:
+        raise EngineError(
+            "no token may come: all of them are forbidden",
+            hint="leave one to biases, bans and processors of logits",
+        )
     if not math.isfinite(logits[best]):
         raise EngineError(f"the model's logits are not finite: token {best}: {logits[best]}")
     return best

@@ -81,7 +81,6 @@ COVERED_BY = {
     "kernels/vectors/tile_type.py": "kernels/vectors/test_simd.py",
     "kernels/vectors/words.py": "runtime/engine/test_engine.py",
     "runtime/__init__.py": "runtime/test_public_api.py",
-    "runtime/engine/rotation.py": "runtime/engine/test_engine.py",
     "runtime/families/phi3.py": "architecture/test_registries.py",
     "runtime/families/rope.py": "runtime/families/test_rope_from_hf.py",
     "runtime/families/rope_from_gguf.py": "runtime/families/test_from_gguf.py",

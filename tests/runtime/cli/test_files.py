@@ -109,6 +109,10 @@ def test_inspect_memory(run: Any, file: Path) -> None:
     longer = json.loads(run("inspect", str(file), "-c", "256", "--kv-type", "f32", "--json").out)
     assert longer["memory"]["kv_cache"] == 2 * 32 * 4 * 256
     assert run("inspect", str(file), "--kv-type", "f8").code == 2
+    for n in ("1", "2000000000"):  # as `load` has it
+        refused = run("inspect", str(file), "-c", n)
+        assert (refused.code, refused.out) == (2, "")
+        assert refused.err.startswith("error: ctx: expected a whole number from 2 to")
 
 
 def test_inspect_says_what_makes_products(run: Any, file: Path) -> None:

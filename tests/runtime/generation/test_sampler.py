@@ -273,7 +273,11 @@ def test_presence_and_frequency_count_the_answer_only() -> None:
 def test_logits_that_are_not_finite(params: SamplingParams, bad: float) -> None:
     with pytest.raises(EngineError, match="not finite"):
         Sampler(params, 3, []).sample(logits_of(1.0, bad, 2.0))
-    with pytest.raises(EngineError, match="not finite"):
+
+
+@pytest.mark.parametrize("params", [SamplingParams(), SamplingParams(temperature=1.0, seed=0)])
+def test_nothing_but_forbidden_tokens(params: SamplingParams) -> None:
+    with pytest.raises(EngineError, match="no token may come: all of them are forbidden"):
         Sampler(params, 2, []).sample(logits_of(-math.inf, -math.inf))
 
 
