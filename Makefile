@@ -152,16 +152,20 @@ golden:
 	.venvs/torch/bin/python benchmarks/config_peer.py tests/data/golden_configs.json
 
 # Against llama.cpp on the same files, in turns: an hour on two cores, which must be idle otherwise.
-# A run that was cut short goes on with `.venv/bin/python benchmarks/suite.py GROUP ...`.
+# It prints goals beside what is reached; docs/performance.md has the reasons. A run that was cut
+# short goes on with `.venv/bin/python benchmarks/suite.py GROUP ...`.
 bench: .venv/dev.stamp
 	@$(PYTHON) benchmarks/environments.py peer peer-avx512 peer-avx2 plot
 	.venv/bin/python benchmarks/suite.py
 	.venv/bin/python benchmarks/contention.py
 	.venv/bin/python benchmarks/start.py
 	.venv/bin/python benchmarks/memory.py
+	.venv/bin/python benchmarks/depths.py --kept .venvs/depths.kept --keep
+	.venv/bin/python benchmarks/depths.py --depth 16384 --keep
 	.venv/bin/python benchmarks/growth.py
 	.venvs/plot/bin/python benchmarks/plot_growth.py
 	.venv/bin/python benchmarks/report.py
+	.venv/bin/python benchmarks/report_goals.py
 
 # Callers, caches, typing and edits, partly beside llama-server, which is built once in .venvs unless
 # LLAMA_SERVER=PATH names one: twenty minutes on two cores, which must be idle otherwise. On a CPU

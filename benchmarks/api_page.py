@@ -1,10 +1,11 @@
-"""Write docs/api.md: every argument of every public function and method.
+"""Write docs/api.md: every argument of every public function and method, and what they give.
 
     python benchmarks/api_page.py
 
 Names, types and defaults are the code's: signatures, TypedDicts, and the dataclasses that check the
-keywords. What a method's own arguments are is its docstring's "Args"; what the keywords of calls
-are, and whose names they bear, stands in api_keywords.py. A test compares the page with this.
+keywords. What a method's own arguments are is its docstring's "Args", what a result has its
+"Attributes"; what the keywords of calls are, and whose names they bear, stands in api_keywords.py.
+A test compares the page with this.
 """
 
 from __future__ import annotations
@@ -13,13 +14,15 @@ import inspect
 import re
 import textwrap
 from collections.abc import Callable, Iterator
-from dataclasses import MISSING, fields
+from dataclasses import MISSING, fields, is_dataclass
 from pathlib import Path
+from types import FunctionType
 from typing import Any
 
 from api_keywords import KEYWORDS, PARAMETERS
 
 import halfbyte
+from halfbyte import errors
 from halfbyte.converting.options import ConversionOptions, Options
 from halfbyte.generation import call_keywords as keys
 from halfbyte.generation.beams.beams import Beams
@@ -45,6 +48,11 @@ DEFAULTS: dict[str, Any] = {
 }  # fmt: skip
 OF_CONVERSION = "Of conversion"
 FUNCTIONS = ("load", "convert", "pull")
+RESULTS = (
+    "Completion", "Infilling", "ChatCompletion", "ToolCall", "Edit", "Stats", "TokenLogprob",
+    "TopToken", "Score", "Perplexity", "ConversionReport", "CompletionStream", "CandidateStream",
+)  # fmt: skip
+GIVEN = ("Repository", "PastEdit", "Diagnostic")
 # What each method's `**` stands for: the TypedDict, and groups of KEYWORDS.
 ANSWERS = tuple(KEYWORDS)[:7]
 TAKEN = {
@@ -58,9 +66,10 @@ SCORE_DEFAULTS = {"parse_markers": False, "progress": None, "timeout": None, "pr
                   "cache_scope": None, "adapter": None}  # fmt: skip
 HEAD = """# API reference
 
-Every argument of `halfbyte.load`, `convert`, `pull` and of the methods of a model. What they do
-together is told in the pages about them; transformers' names have [their own](transformers.md).
-Made by `python benchmarks/api_page.py`; a test compares it with the code.
+Every argument of `halfbyte.load`, `convert`, `pull` and of the methods of a model, [what they
+give](#results) and [raise](#errors). What they do together is told in the pages about them;
+transformers' names have [their own](transformers.md). Made by `python benchmarks/api_page.py`; a
+test compares it with the code.
 
 - Methods whose names begin with `a` are awaited, or loops for `async for`; otherwise they are their
   twins: `acomplete` takes what `complete` takes. `stream`, `stream_infill`, `stream_chat` and
@@ -96,6 +105,15 @@ def page() -> str:
         for name, (what, source) in rows.items():
             default = _code(repr(default_of(name, group)))
             parts.append(f"| `{name}` | {_code(types[name])} | {default} | {what} | {source} |\n")
+    parts.append(
+        "\n## Results\n\nThey have `to_dict()`, whose values JSON can hold, and can be pickled.\n"
+    )
+    parts += [_class(name) for name in RESULTS]
+    parts.append("\n## What calls take besides\n")
+    parts += [_class(name) for name in GIVEN]
+    tree = re.search(r"^    HalfbyteError\n(?:    .*\n)+", errors.__doc__ or "", re.MULTILINE)
+    assert tree is not None
+    parts.append(f"\n## Errors\n\nAll are names of `halfbyte`, and can be pickled.\n\n{tree[0]}")
     return "".join(parts)
 
 
@@ -156,11 +174,41 @@ def _member(name: str, member: Callable[..., Any]) -> str:
     return "".join(lines)
 
 
-def _arguments(doc: str) -> dict[str, str]:
-    """What a docstring's "Args" say, each in one line."""
-    found = re.search(r"^Args:\n((?:    .*\n|\n)*)", doc + "\n", re.MULTILINE)
+def _class(name: str) -> str:
+    """What an object of a class has: its own fields, and what is made of them."""
+    kind = getattr(halfbyte, name)
+    doc, (base, *_) = inspect.getdoc(kind) or "", kind.__bases__
+    about = " ".join(doc.partition("\n\nAttributes:")[0].split())
+    of = f" It has what a [{base.__name__}](#{_anchor(f'halfbyte.{base.__name__}')}) has, and:"
+    lines = [f"\n### halfbyte.{name}\n\n{about}{of if base.__name__ in RESULTS else ''}\n"]
+    types = {one.name: str(one.type) for one in fields(kind)} if is_dataclass(kind) else {}
+    rows = [
+        (names.split(", "), types[names.split(", ")[0]], what)
+        for names, what in _arguments(doc, "Attributes").items()
+    ]
+    told = {one for names, _, _ in rows for one in names}
+    inherited = {one.name for one in fields(base)} if is_dataclass(base) else set()
+    assert types.keys() - inherited <= told, f"{name}: {types.keys() - inherited - told}"
+    for one in sorted(set(dir(kind)) - set(dir(base)) - types.keys()):
+        member = inspect.getattr_static(kind, one)
+        if not one.startswith("_") and isinstance(member, (property, FunctionType)):
+            first = _plain((inspect.getdoc(member) or "").split("\n")[0]).rstrip(".")
+            first = first[:1].lower() + first[1:]
+            called = [one] if isinstance(member, property) else [f"{one}()"]
+            getter = member.fget if isinstance(member, property) else member
+            rows.append((called, str(inspect.signature(getter).return_annotation), first))
+    lines.append("\n| | type | |\n|---|---|---|\n")
+    for names, type_, what in rows:
+        type_ = re.sub(r"\bC\b", "Completion", type_)  # what a stream is generic in
+        lines.append(f"| {', '.join(map(_code, names))} | {_code(type_)} | {what} |\n")
+    return "".join(lines)
+
+
+def _arguments(doc: str, heading: str = "Args") -> dict[str, str]:
+    """What a part of a docstring says of each name, or of several together, in one line."""
+    found = re.search(rf"^{heading}:\n((?:    .*\n|\n)*)", doc + "\n", re.MULTILINE)
     text = textwrap.dedent(found[1]) if found else ""
-    parts = re.findall(r"^(\w+): (.*(?:\n(?: .*)?)*)", text, re.MULTILINE)
+    parts = re.findall(r"^(\w+(?:, \w+)*): (.*(?:\n(?: .*)?)*)", text, re.MULTILINE)
     return {name: _plain(" ".join(what.split()).rstrip(".")) for name, what in parts}
 
 

@@ -1,6 +1,6 @@
 """Deep in a long context: tokens and a piece of a prompt, by the cache's type, beside llama.cpp.
 
-    python benchmarks/depths.py MODEL.gguf [--depth 8192] [--rounds 3] [--kept FILE] [--keep]
+    python benchmarks/depths.py [MODEL] [--depth 8192] [--rounds 3] [--kept FILE] [--keep]
 
 halfbyte's caches are filled with drawn numbers, on which no speed depends, so that no prompt has to
 be read first. llama.cpp, with an f16 cache, reads one and keeps what it made of it in FILE, where
@@ -22,8 +22,10 @@ import environments
 import numpy as np
 import results
 from protocol import Worker
+from suite import model_path
 
 import halfbyte
+from halfbyte import settings
 from halfbyte.cli.speed import decode_s, prefill_s
 from halfbyte.engine.sequence import Sequence
 from halfbyte.kernels.layouts.kv_pages import PAGE, KVLayout, key_group_nbytes
@@ -35,13 +37,15 @@ N_TOKENS, N_PIECE = 16, 512
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("model", type=Path)
+    parser.add_argument("model", nargs="?", default="1b-q4_0")
     parser.add_argument("-t", "--threads", type=int, default=2)
     parser.add_argument("--depth", type=int, default=8192)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--kept", type=Path, metavar="FILE")
     parser.add_argument("--keep", action="store_true")
+    parser.add_argument("--files", type=Path, default=settings.cache_dir() / "benchmarks")
     args = parser.parse_args()
+    args.model = model_path(args.model, args.files)
     results.warn_if_busy()
     seconds: dict[str, list[float]] = defaultdict(list)
     with _peer(args) as peer:

@@ -1,5 +1,7 @@
 """What speed, starts and memory are to reach, beside what the newest lines of results say.
 
+    python benchmarks/report_goals.py      prints it
+
 The goals are this file's but for those of starts (start.py) and of long contexts
 (report_depths.py). docs/performance.md says why what is missed is missed.
 """
@@ -157,3 +159,7 @@ def _memory() -> Iterator[Row]:
 
 def _cpu(line: Line) -> str:
     return str(line["machine"]["cpu"]).replace("(R)", "").replace(" Processor", "")
+
+
+if __name__ == "__main__":
+    print(section(), end="")

@@ -61,6 +61,10 @@ class ConversionReport(Result):
     """What a conversion made.
 
     Attributes:
+        path, type: of the file.
+        n_tensors, nbytes: how many tensors it has, and bytes.
+        bits_per_weight: of all tensors together.
+        seconds: that all of it took.
         fallbacks: matrices whose rows do not fit the type's blocks.
         figures: what was measured and recorded in the file; None with measure=False.
         tensors: name, shape and format, in the order of `figures.tensor_errors`.

@@ -1,4 +1,4 @@
-"""docs/api.md says what the code has: every argument, its default, and nothing else."""
+"""docs/api.md says what the code has: every argument, its default, every result and error."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ from halfbyte.generation.syntax.syntax import Syntax
 from halfbyte.models import catalogue
 from halfbyte.planning.call_options import Options as CallOptions
 from halfbyte.planning.chat_planning import ChatAsked
+from halfbyte.results import Result
 from halfbyte.tokenizer import Tokenizer
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -103,6 +104,16 @@ def test_each_keyword_is_there(name: str, written: ModuleType) -> None:
     assert groups == list(written.TAKEN[name][1])
     told = [keyword for group in groups for keyword in rows(group)]
     assert sorted(told) == sorted(TYPED[name].__annotations__)
+
+
+def test_each_result_and_error_is_there() -> None:
+    public = [(name, getattr(halfbyte, name)) for name in halfbyte.__all__]
+    kinds = [(name, kind) for name, kind in public if isinstance(kind, type)]
+    results = [name for name, kind in kinds if issubclass(kind, Result)]
+    raised = [name for name, kind in kinds if issubclass(kind, halfbyte.HalfbyteError)]
+    assert len(results) > 9 and [name for name in results if not section(f"halfbyte.{name}")] == []
+    tree = PAGE.partition("\n## Errors\n")[2]
+    assert len(raised) > 9 and [name for name in raised if not re.search(rf" {name}\b", tree)] == []
 
 
 @pytest.mark.parametrize("group", re.findall(r"^### ([A-Z].*)$", PAGE, re.MULTILINE))

@@ -8,7 +8,7 @@ from collections.abc import Collection, Hashable, Iterator, Sequence
 from hashlib import blake2b
 from typing import Any
 
-BLOCK = 256  # characters, which are some sixty tokens: two pages of keys and values
+BLOCK = 256  # characters, which are some sixty tokens: half a page of keys and values
 _MOST_BLOCKS = 256  # of a prompt: what goes on alike beyond them is where its beginning is
 # Where protocols have prompts, in the order in which models see them.
 _FIELDS = (
