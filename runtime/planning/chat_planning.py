@@ -19,7 +19,7 @@ from halfbyte.lazy_dataclass import dataclass
 from halfbyte.planning.chat_rules import ChatRules
 from halfbyte.prompt.chat import ChatPrompt
 from halfbyte.prompt.thinking import Thinking
-from halfbyte.prompt.tools.call_format import MalformedCall
+from halfbyte.prompt.tools.call_format import MalformedCall, whole_characters
 from halfbyte.prompt.tools.tools import Tools
 from halfbyte.tokenizer import Tokenizer
 
@@ -113,6 +113,7 @@ class ChatAsked:
                 for name, arguments in found:
                     if self.tools is not None and name not in known:
                         raise MalformedCall(f"no function is called {name!r:.80}")
+                    arguments = whole_characters(arguments)
                     made = call_id(prompt.tokens, len(calls), name, arguments)
                     calls.append(ToolCall(made, name, arguments))
             except MalformedCall as error:
