@@ -81,12 +81,12 @@ class Candidates:
         if self.n is not None:
             raise RequestError("n", expected=f"left out: {what} gives one answer", got=self.n)
         self.check_drawn(what, "an edit is one answer")
-        self.check_unranked()
+        self.check_unranked(what, "an edit is one answer")
 
-    def check_unranked(self) -> None:
-        """RequestError where the best of several is asked for, which is known at the end."""
+    def check_unranked(self, what: str, why: str) -> None:
+        """RequestError where the best of several is asked for, which `what` has not, and why."""
         if self.are_ranked:
-            expected = "left out, but for complete, infill and chat"
+            expected = f"left out: {what} has no best of several, {why}"
             raise RequestError("best_of", expected=expected, got=self.best_of)
 
     def check_drawn(self, what: str, why: str) -> None:

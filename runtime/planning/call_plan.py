@@ -52,7 +52,7 @@ class Plan:
             expected, hint = "one prompt to stream", "n=1 streams those of several"
             raise RequestError("prompt", expected=expected, got="a list of prompts", hint=hint)
         self.candidates.check_drawn("a stream", "whose best answer is known at its end")
-        self.candidates.check_unranked()
+        self.candidates.check_unranked("a stream", "which would be known at its end")
 
     def decoded(self) -> Callable[[Request], tuple[int, int]]:
         """What counts tokens, told of a request that has some more.

@@ -19,7 +19,7 @@ from halfbyte.lazy_dataclass import dataclass
 from halfbyte.planning.chat_rules import ChatRules
 from halfbyte.prompt.chat import ChatPrompt
 from halfbyte.prompt.thinking import Thinking
-from halfbyte.prompt.tools.call_format import MalformedCall
+from halfbyte.prompt.tools.call_format import MalformedCall, whole_characters
 from halfbyte.prompt.tools.tools import Tools
 from halfbyte.tokenizer import Tokenizer
 
@@ -113,20 +113,12 @@ class ChatAsked:
                 for name, arguments in found:
                     if self.tools is not None and name not in known:
                         raise MalformedCall(f"no function is called {name!r:.80}")
-                    given = _whole(arguments)
-                    made = call_id(prompt.tokens, len(calls), name, given)
-                    calls.append(ToolCall(made, name, given))
+                    arguments = whole_characters(arguments)
+                    made = call_id(prompt.tokens, len(calls), name, arguments)
+                    calls.append(ToolCall(made, name, arguments))
             except MalformedCall as error:
                 return calls, ToolCallError(str(error), text)
         return calls, None
-
-
-def _whole(arguments: dict[str, Any]) -> dict[str, Any]:
-    """Arguments with U+FFFD for halves of characters, which JSON's escapes can name."""
-    text = json.dumps(arguments, ensure_ascii=False)
-    whole = text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
-    made: dict[str, Any] = arguments if whole == text else json.loads(whole)
-    return made
 
 
 def call_id(prompt: Sequence[int], index: int, name: str, arguments: Mapping[str, Any]) -> str:

@@ -81,7 +81,10 @@ def _private_text(path: str) -> str:
                     raise _unfit(path, "a file that others cannot read", mode, f"chmod 600 {path}")
                 if status.st_uid not in (os.geteuid(), 0):
                     raise _unfit(path, "a file of this user", f"one of user {status.st_uid}")
-            return file.read(_MOST_NBYTES).decode()
+            data = file.read(_MOST_NBYTES + 1)
+            if len(data) > _MOST_NBYTES:
+                raise _unfit(path, f"at most {_MOST_NBYTES:,} bytes of keys", "a larger one")
+            return data.decode()
     except (OSError, UnicodeDecodeError) as error:
         said = getattr(error, "strerror", None) or str(error)
         raise _unfit(path, "a file of keys that can be read", said) from error

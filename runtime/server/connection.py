@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import deque
 from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
@@ -19,6 +20,7 @@ READER_S = 30.0  # that a client may leave what it is sent where it is
 MOST_CONNECTIONS = 4096
 _MOST_HEAD = 64 << 10  # bytes
 _MOST_HEADERS = 128
+_MOST_AHEAD = 16  # requests that are read while one is answered
 _MOST_UNREAD = 128 << 20  # bytes of a body beyond what is of use
 _SHAPE = {400: "bad request", 408: "too slow", 431: "head too large", 503: "too many connections"}
 
@@ -33,6 +35,7 @@ class Connection(HttpToolsProtocol):
         self._n_head = self._n_body = self._n_headers = 0
         self._body_begun_s = 0.0
         self._before: RequestResponseCycle | None = None  # what was asked before this
+        self._asked: deque[RequestResponseCycle] = deque()  # what is answered, and what waits
         self._in_head, self._in_body = True, False
         self._has_begun = self._is_refused = False
 
@@ -50,6 +53,9 @@ class Connection(HttpToolsProtocol):
         self.resume_writing()
         self._unset_keepalive_if_required()
         super().connection_lost(exc)
+        for cycle in self._asked:  # uvicorn tells the last one
+            cycle.disconnected = True
+            cycle.message_event.set()
 
     def data_received(self, data: bytes) -> None:
         """Take bytes, as far as they are within limits."""
@@ -93,6 +99,11 @@ class Connection(HttpToolsProtocol):
         self._n_body, self._body_begun_s = 0, self.loop.time()
         self._before = self.cycle
         super().on_headers_complete()
+        while self._asked and self._asked[0].response_complete:
+            self._asked.popleft()
+        self._asked.append(self.cycle)
+        if len(self._asked) <= _MOST_AHEAD:
+            self.flow.resume_reading()  # else nobody saw that the client leaves
 
     def on_body(self, body: bytes) -> None:
         """A part of a body."""

@@ -198,3 +198,14 @@ def arguments_of(value: Any) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise MalformedCall(f"expected arguments by name, got {value!r:.80}")
     return value
+
+
+def whole_characters(arguments: dict[str, Any]) -> dict[str, Any]:
+    """The same, with U+FFFD for halves of characters, which JSON can name and no text can hold."""
+    text = json.dumps(arguments, ensure_ascii=False)
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        halves = text.encode("utf-16-le", "surrogatepass")
+        arguments = json.loads(halves.decode("utf-16-le", "replace"))
+    return arguments

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
+from halfbyte.model import Model
 from halfbyte.server.anthropic.anthropic_answers import message
 from halfbyte.server.anthropic.anthropic_asking import anthropic_errors, message_ask, prompt_of
 from halfbyte.server.anthropic.anthropic_fields import MessageFields, PromptFields
@@ -31,8 +35,17 @@ async def count_tokens(exchange: Exchange, asked: PromptFields) -> Reply:
     messages, options = prompt_of(model, asked)
     messages = messages_without(messages, exchange.settings.dropped)
     with anthropic_errors(asked):
-        prompt = await exchange.prepared(chat_prompt_of, model.model, messages, options)
-    return Json({"input_tokens": len(prompt.tokens)})
+        n_tokens = await exchange.prepared(_n_tokens, model.model, messages, options)
+    return Json({"input_tokens": n_tokens})
+
+
+def _n_tokens(model: Model, messages: list[dict[str, Any]], options: Mapping[str, Any]) -> int:
+    """A prompt's, and an answer's beginning's where the last message is one."""
+    *before, last = messages
+    is_begun = last["role"] == "assistant" and before and not last.keys() - {"role", "content"}
+    prompt = chat_prompt_of(model, before if is_begun else messages, options)
+    begun = model.tokenizer.encode_fragment(last["content"]) if is_begun else ()
+    return len(prompt.tokens) + len(begun)
 
 
 MESSAGES = (

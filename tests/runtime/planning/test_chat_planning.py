@@ -53,6 +53,23 @@ def test_a_call_is_read_and_not_shown(
 
 
 @pytest.mark.usefixtures("unenforced")
+@pytest.mark.parametrize(
+    ("written", "city"),
+    [(r"\ud83d", "\ufffd"), (r"a\ude00\ud83db", "a\ufffd\ufffdb"), (r"\ud83d\ude00", "\U0001f600")],
+)
+def test_half_a_character_in_a_call_is_replaced(
+    written: str, city: str, open_with: Callable[[str], Tokenizer]
+) -> None:
+    """No text holds it: nobody could send such a call, or go on with it."""
+    tokenizer = open_with(HERMES)
+    done = Chat(tokenizer, tools=[TOOL]).says(
+        f"<tool_call>{ROME.replace('Rome', written)}</tool_call>"
+    )
+    assert calls(done) == [("weather", {"city": city})]
+    assert Chat(tokenizer, tools=[TOOL], messages=[*USER, done.message]).asked.encode()
+
+
+@pytest.mark.usefixtures("unenforced")
 def test_a_conversation_goes_on_with_the_result(open_with: Callable[[str], Tokenizer]) -> None:
     for template, written in (
         (HERMES, f"\n<tool_call>\n{ROME}\n</tool_call><|im_end|>"),

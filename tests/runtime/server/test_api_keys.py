@@ -37,6 +37,7 @@ def test_names_and_keys(tmp_path: Path) -> None:
         ("a:12345678\nb:12345678", "another one in line 2"),
         ("a:12345678\na:87654321", "another one in line 2"),
         ("# nothing", "none"),
+        ("a:12345678\n" + "#" * (1 << 20), "a larger one"),
     ],
 )
 def test_what_is_no_key_is_told_without_it(tmp_path: Path, text: str, said: str) -> None:

@@ -7,7 +7,7 @@ import contextlib
 import json
 import select
 import socket
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import httpx
@@ -117,11 +117,7 @@ def test_who_does_not_read_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(connection, "READER_S", 0.1)
 
     async def endless(scope: Any, receive: Any, send: Any) -> None:
-        async def gone() -> None:
-            while (await receive())["type"] != "http.disconnect":
-                pass
-
-        leaving = asyncio.ensure_future(gone())
+        leaving = asyncio.ensure_future(_gone(receive))
         await send({"type": "http.response.start", "status": 200, "headers": []})
         while not leaving.done():
             part = {"type": "http.response.body", "body": bytes(1 << 20), "more_body": True}
@@ -129,25 +125,67 @@ def test_who_does_not_read_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
             await asyncio.sleep(0)
 
     async def given_up() -> None:
-        config = uvicorn.Config(endless, http=connection.Connection, ws="none", lifespan="off")
-        config.load()
-        state = ServerState()
-        loop = asyncio.get_running_loop()
-
-        def made() -> connection.Connection:
-            return connection.Connection(config=config, server_state=state, app_state={})
-
-        server = await loop.create_server(made, "127.0.0.1", 0)
-        async with server:
-            port = server.sockets[0].getsockname()[1]
-            _reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=1024)
+        async with _served(endless) as (state, writer):
             writer.write(GET + b"\r\n")
-            while not state.tasks:
-                await asyncio.sleep(0.01)
-            await asyncio.wait_for(asyncio.gather(*state.tasks), 20)
+            await _ended(state)
             writer.transport.abort()
 
     asyncio.run(given_up())
+
+
+@pytest.mark.parametrize("is_at_once", [True, False])
+def test_who_leaves_is_missed_by_what_is_answered_not_by_what_waits_alone(
+    is_at_once: bool,
+) -> None:
+    missed = []
+
+    async def waiting(scope: Any, receive: Any, send: Any) -> None:
+        await _gone(receive)
+        missed.append(scope["path"])
+
+    async def leave() -> None:
+        async with _served(waiting) as (state, writer):
+            writer.write(GET + b"\r\n" + (GET if is_at_once else b""))
+            while not state.tasks:
+                await asyncio.sleep(0.01)
+            await asyncio.sleep(0.05)
+            writer.write(b"\r\n" if is_at_once else GET + b"\r\n")
+            await asyncio.sleep(0.05)
+            writer.close()
+            await _ended(state)
+
+    asyncio.run(leave())
+    assert missed == ["/health"]
+
+
+async def _gone(receive: Any) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
+
+
+@contextlib.asynccontextmanager
+async def _served(app: Any) -> AsyncIterator[tuple[ServerState, asyncio.StreamWriter]]:
+    """What answers a connection of its own, and what writes to that."""
+    config = uvicorn.Config(app, http=connection.Connection, ws="none", lifespan="off")
+    config.load()
+    state = ServerState()
+    loop = asyncio.get_running_loop()
+
+    def made() -> connection.Connection:
+        return connection.Connection(config=config, server_state=state, app_state={})
+
+    server = await loop.create_server(made, "127.0.0.1", 0)
+    async with server:
+        port = server.sockets[0].getsockname()[1]
+        _reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=1024)
+        yield state, writer
+
+
+async def _ended(state: ServerState) -> None:
+    """Until requests have come, and are over."""
+    while not state.tasks:
+        await asyncio.sleep(0.01)
+    await asyncio.wait_for(asyncio.gather(*state.tasks), 20)
 
 
 def test_two_thousand_connections_are_none_too_many(url: str, http: httpx.Client) -> None:

@@ -218,6 +218,9 @@ def test_an_answers_beginning_goes_on(
     done = models[name].complete(ids, max_tokens=8)
     assert got.content[0].text == final.content[0].text == done.text  # type: ignore[union-attr]
     assert got.usage.output_tokens == 8 and got.stop_reason == "max_tokens"
+    counted = claude.messages.count_tokens(model=name, messages=begun).input_tokens
+    used = got.usage.input_tokens + (got.usage.cache_read_input_tokens or 0)
+    assert counted == used == len(ids)
 
 
 def test_a_format_is_kept(claude: anthropic.Anthropic) -> None:
