@@ -43,6 +43,7 @@ from halfbyte.families.model_card import sampling_from_hf
 from halfbyte.families.next_tokens import NEXT_KEY
 from halfbyte.families.registry import family_of, tensors_of
 from halfbyte.files.file_kinds import is_gguf, refused
+from halfbyte.files.json_folder import TEMPLATES
 from halfbyte.gguf.factors import factor_name, factor_names
 from halfbyte.gguf.file import GGUFFile
 from halfbyte.gguf.shard_name import without_number
@@ -134,7 +135,8 @@ class FolderModel(Source):
             raise
         tensors: list[Tensor] = [FolderTensor(*one) for one in mapped]
         tensors += [MadeTensor(path, *one) for one in config.rope.stated_factors]
-        files = sorted(p for p in path.iterdir() if _is_read(p, folder))
+        more = (path / TEMPLATES).glob("*.jinja")
+        files = sorted(p for p in (*path.iterdir(), *more) if _is_read(p, folder))
         super().__init__(path, config.name, config, tensors, files)
 
     def new_metadata(self, path: Path, name: str) -> gguf.GGUFWriter:

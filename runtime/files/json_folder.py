@@ -9,6 +9,7 @@ from typing import Any
 from halfbyte.errors import ConversionError, MissingFileError
 from halfbyte.files.file_kinds import refused
 
+TEMPLATES = "additional_chat_templates"  # the folder in it of all but the default one
 _MAX_JSON_NBYTES = 256_000_000
 # Where a key that comes twice is an error: of two numbers other programs take the last.
 _UNIQUE = ("config.json",)

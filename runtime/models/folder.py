@@ -15,6 +15,7 @@ from pathlib import Path
 from halfbyte import settings
 from halfbyte.errors import ModelFileError
 from halfbyte.files.file_names import file_name
+from halfbyte.files.json_folder import TEMPLATES
 from halfbyte.models.cache import model_lock
 from halfbyte.models.inventory import stamp
 from halfbyte.progress import Progress
@@ -61,11 +62,11 @@ def fingerprint(folder: Path) -> str:
     """
     digest = hashlib.sha256(_VERSION)
     try:
-        for path in sorted(folder.iterdir()):
+        for path in sorted([*folder.iterdir(), *(folder / TEMPLATES).glob("*.jinja")]):
             if path.suffix not in (*_READ, _WEIGHTS) or not path.is_file():
                 continue
             stat = path.stat()
-            digest.update(f"{path.name}\0{stat.st_size}\0".encode())
+            digest.update(f"{path.relative_to(folder)}\0{stat.st_size}\0".encode())
             if path.suffix == _WEIGHTS:
                 digest.update(f"{stat.st_mtime_ns}\0".encode())
                 _add_samples(digest, path, stat.st_size)

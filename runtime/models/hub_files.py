@@ -6,6 +6,7 @@ import re
 
 from halfbyte.errors import DownloadError
 from halfbyte.files.adapters import ADAPTER_FILE, MERGE
+from halfbyte.files.json_folder import TEMPLATES
 from halfbyte.gguf.shard_name import main_models, shards_of
 from halfbyte.lazy_dataclass import dataclass
 from halfbyte.models.entries import HubModel
@@ -13,6 +14,7 @@ from halfbyte.models.entries import HubModel
 # Of the root folder; and in folders of it, as most repositories have split models.
 _PLAIN_NAME = re.compile(r"\w[\w.-]*", re.ASCII)
 _BELOW = re.compile(r"\w[\w.-]*/\w[\w.-]*\.(?i:gguf)", re.ASCII)
+_TEMPLATE = re.compile(rf"{TEMPLATES}/\w[\w.-]*\.jinja", re.ASCII)
 _PICKLES = (".bin", ".pth", ".pt", ".ckpt")
 
 
@@ -44,7 +46,9 @@ def choose_files(entry: HubModel, listing: list[RemoteFile]) -> list[RemoteFile]
         tensors = [name for name in tensors if name.startswith("model")] or tensors
         rest = [name for name in files if name.endswith((".json", ".jinja"))]
         rest += [name for name in ("tokenizer.model",) if name in files]
-        return [files[name] for name in sorted(rest) + sorted(tensors)]
+        more = [file for file in listing if _TEMPLATE.fullmatch(file.name)]
+        return [*(files[name] for name in sorted(rest)), *more,
+                *(files[name] for name in sorted(tensors))]  # fmt: skip
     models = main_models(files) or main_models(ggufs)
     if len(models) == 1:
         return _gguf_files(entry, ggufs, models[0])

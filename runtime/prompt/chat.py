@@ -9,6 +9,7 @@ Source of the two layouts: Meta's published llama/generation.py, `chat_completio
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import field
 from functools import lru_cache, partial
@@ -22,7 +23,7 @@ from halfbyte.prompt.inputs import EncodedPrompt
 from halfbyte.prompt.messages import Message, check_messages, need
 from halfbyte.prompt.thinking import Thinking, is_open, marks_of
 from halfbyte.prompt.tools.call_format import CallFormat
-from halfbyte.prompt.tools.formats import GENERIC
+from halfbyte.prompt.tools.formats import GENERIC, format_of
 from halfbyte.prompt.tools.generic import told
 from halfbyte.prompt.tools.placed import placed
 from halfbyte.prompt.tools.tools import Tools
@@ -32,6 +33,8 @@ from halfbyte.tokenizer.harmony_texts import TEXTS
 if TYPE_CHECKING:
     from halfbyte.prompt.template import ChatTemplate
     from halfbyte.prompt.template.text import Text
+
+log = logging.getLogger(__name__)
 
 FORMATS = ("auto", "llama-2", "codellama-70b", "template")
 _TAGS = ("[INST]", "[/INST]", "<<SYS>>", "<</SYS>>", "<step>")
@@ -190,9 +193,8 @@ def _templated(
     parse_markers: bool,
     check: Callable[[str], None],
 ) -> ChatPrompt:
-    """What the file's own template makes of a conversation; one for tools goes before others."""
-    source = tokenizer.vocabulary.tool_template if asked.tools is not None else None
-    source = source or tokenizer.chat_template
+    """What the file's own template makes of a conversation."""
+    source = template_of(tokenizer, has_tools=asked.tools is not None)
     if source is None:
         raise UnsupportedModelError(
             tokenizer.path, "tokenizer.chat_template", expected="a chat template", got="none"
@@ -231,6 +233,28 @@ def _templated(
         thoughts=thoughts, is_thinking=is_open(text, thoughts),
         spelled=_control_tokens(tokenizer, *texts, *(TEXTS if is_harmony else thoughts or ())),
     )  # fmt: skip
+
+
+def template_of(tokenizer: Tokenizer, *, has_tools: bool) -> str | None:
+    """The Jinja source for conversations with tools, or without; None where there is none.
+
+    A file's own for tools goes before the default one, if its way of calling is known.
+    """
+    own = tokenizer.vocabulary.tool_template if has_tools else None
+    if own is None:
+        return tokenizer.chat_template
+    try:
+        format_of(own, tokenizer.path)
+    except UnsupportedModelError:
+        _say_default(tokenizer.path)
+        return tokenizer.chat_template
+    return own
+
+
+@lru_cache(maxsize=64)
+def _say_default(path: str) -> None:
+    log.warning("%s: its template for tools wants calls in a way that is not known here: not used",
+                path)  # fmt: skip
 
 
 def _with_thinking(message: Message) -> Message:

@@ -17,6 +17,7 @@ from halfbyte.gguf.file import GGUFFile
 from halfbyte.gguf.split import model_file
 from halfbyte.lazy_dataclass import dataclass
 from halfbyte.models import catalogue
+from halfbyte.prompt.chat import template_of
 from halfbyte.prompt.encoder import PromptEncoder
 from halfbyte.prompt.thinking import marks_of
 from halfbyte.prompt.tools.formats import format_of
@@ -101,7 +102,7 @@ def _read(path: str, nbytes: int, mtime_ns: int) -> ModelFacts:
             template=tokenizer.chat_template or "",
             tool_template=tokenizer.vocabulary.tool_template or "",
             can_infill=encoder.can_infill,
-            can_call=_can_call(tokenizer.vocabulary.tool_template or tokenizer.chat_template, path),
+            can_call=_can_call(template_of(tokenizer, has_tools=True), path),
             n_weights=types.total(), type_name=types.most_common(1)[0][0].upper(),
             nbytes=file.nbytes, modified_s=mtime_ns / 1e9,
             stamp=hashlib.sha256(f"{path} {nbytes} {mtime_ns}".encode()).hexdigest(),

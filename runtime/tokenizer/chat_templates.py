@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from halfbyte.errors import ConversionError
-from halfbyte.files.json_folder import JSONFolder, check_regular
+from halfbyte.files.json_folder import TEMPLATES, JSONFolder, check_regular
 
 DEFAULT = "default"
-_FILE, _MORE, _SETTING = "chat_template.jinja", "additional_chat_templates", "chat_template"
+_FILE, _SETTING = "chat_template.jinja", "chat_template"
 
 
 def read_templates(folder: JSONFolder, settings: Mapping[str, Any]) -> dict[str, str]:
@@ -31,7 +31,7 @@ def read_templates(folder: JSONFolder, settings: Mapping[str, Any]) -> dict[str,
 
 def template_files(folder: Path) -> dict[str, str]:
     """Those that have files of their own; ConversionError where one cannot be read."""
-    found = {path.stem: path for path in sorted((folder / _MORE).glob("*.jinja"))}
+    found = {path.stem: path for path in sorted((folder / TEMPLATES).glob("*.jinja"))}
     if (folder / _FILE).exists():
         found[DEFAULT] = folder / _FILE
     return {name: _text(path) for name, path in found.items()}

@@ -13,6 +13,7 @@ import pytest
 
 import halfbyte
 from halfbyte import system
+from halfbyte.files.json_folder import TEMPLATES
 from halfbyte.kernels.compiler import jit
 from halfbyte.models.folder import fingerprint
 
@@ -68,7 +69,10 @@ def test_a_changed_folder_is_converted_again(folder: Path, models: Path) -> None
     (folder / "config.json").write_text(json.dumps(config | {"rope_theta": 5e5}))
     second = fingerprint(folder)
     os.utime(folder / "model.safetensors", ns=(1, 1))
-    assert len({first, second, fingerprint(folder)}) == 3
+    third = fingerprint(folder)
+    (folder / TEMPLATES).mkdir()
+    (folder / TEMPLATES / "tool_use.jinja").write_text("{{ tools }}")
+    assert len({first, second, third, fingerprint(folder)}) == 4
 
 
 def test_processes_convert_once_together(folder: Path, models: Path) -> None:

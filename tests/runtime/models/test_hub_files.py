@@ -47,6 +47,8 @@ def test_the_root_goes_before_folders_and_safetensors_before_both() -> None:
     assert chosen(*shards, "README.md") == shards
     assert chosen(*shards, "a.gguf") == ["a.gguf"]
     assert chosen("Q8_0/A.GGUF") == ["Q8_0/A.GGUF"]
+    named = ("additional_chat_templates/tool_use.jinja", "model.safetensors")
+    assert chosen(*named, "other/a.jinja", "additional_chat_templates/a/b.jinja") == [*named]
     assert chosen(*shards, "a.gguf", "model.safetensors") == ["model.safetensors"]
 
 

@@ -58,7 +58,7 @@ def test_a_conversation_with_calls(
 
 
 def test_a_template_for_tools_goes_before_the_default_one(
-    open_with: Callable[[str], Tokenizer],
+    open_with: Callable[[str], Tokenizer], caplog: pytest.LogCaptureFixture
 ) -> None:
     """As with transformers and llama.cpp: Hermes 3's files have one beside a plain one."""
     plain = open_with(CHATML).vocabulary
@@ -68,6 +68,10 @@ def test_a_template_for_tools_goes_before_the_default_one(
     assert chat.asked == Chat(open_with(HERMES), tools=[TOOL]).asked
     for options in ({}, {"tools": [TOOL], "tool_choice": "none"}):
         assert Chat(tokenizer, **options).asked == Chat(open_with(CHATML)).asked
+    # Command R's wants calls in a way that is not known here.
+    tokenizer = Tokenizer(replace(plain, named_templates={"tool_use": "{{ tools }} Action:"}))
+    told = Chat(open_with(CHATML), tools=[TOOL]).asked
+    assert Chat(tokenizer, tools=[TOOL]).asked == told and "not known here" in caplog.text
 
 
 def test_a_system_message_is_kept(open_with: Callable[[str], Tokenizer]) -> None:
