@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from halfbyte.errors import ModelFileError
+from halfbyte.errors import EngineError, ModelFileError
 from halfbyte.gguf.file import GGUFFile
 from halfbyte.kernels.compiler.jit import Kernel
 from halfbyte.kernels.formats.block_format import BlockFormat
@@ -40,22 +40,25 @@ class RowTable:
         """Fill float32 (len(rows), at least width) with rows of it.
 
         Raises:
-            ModelFileError: the file was cut short since, or cannot be read; or a number of these
-                rows is NaN or infinite, of which what they become would show nothing.
+            EngineError: the file was cut short since, or cannot be read; or a number of these rows
+                is NaN or infinite, of which what they become would show nothing.
         """
         raw, nbytes = np.empty((len(rows), self._row_nbytes), np.uint8), self._row_nbytes
         begins = [self._begin + int(row) * nbytes for row in rows]
         for begin in begins[1:]:  # while the first is read
             self._file.prefetch(begin, begin + nbytes)
-        for row, begin in zip(raw, begins, strict=True):
-            self._file.read_into(row, begin)
+        try:
+            for row, begin in zip(raw, begins, strict=True):
+                self._file.read_into(row, begin)
+        except ModelFileError as error:  # of a step, which is to end alone
+            raise EngineError(str(error)) from error
         made = dequantize(raw, self._format, self.width)
         if not np.isfinite(made).all():
             wrong = next(n for n, row in zip(rows, made, strict=True) if not np.isfinite(row).all())
-            raise ModelFileError(
-                self._file.path, f"{self._name}, row {wrong}", expected="finite weights",
-                got="NaN or infinity", hint="the file is damaged",
-            )  # fmt: skip
+            raise EngineError(
+                f"{self._file.path}: {self._name}, row {wrong}: NaN or infinity among its weights",
+                hint="the file is damaged",
+            )
         out[:, : self.width] = made
 
 

@@ -131,10 +131,13 @@ def test_the_table_stays_in_the_file(path: Path, ids: list[int], tmp_path: Path)
         sequence = model.engine.new_sequence()
         before = model.engine.forward([Span(sequence, ids[:9], 1)])
         os.truncate(copy, 4096)
-        with pytest.raises(halfbyte.ModelFileError, match="cut short"):
+        with pytest.raises(halfbyte.EngineError, match="cut short"):
             model.engine.forward([Span(sequence, ids[9:19], 1)])
         assert sequence.n_past == 9
+        with pytest.raises(halfbyte.EngineError, match="cut short"):
+            model.complete(ids[:9], max_tokens=1)
         copy.write_bytes(path.read_bytes())
+        assert model.complete(ids[:9], max_tokens=1).tokens  # for who comes later it is as it was
         again = model.engine.forward([Span(model.engine.new_sequence(), ids[:9], 1)])
         assert (again == before).all()
 

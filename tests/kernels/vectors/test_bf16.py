@@ -57,6 +57,33 @@ def test_records_are_rounded_to_nearest_even(call: Call) -> None:
     assert (back.view(np.uint32) == expected.view(np.uint32)).all()
 
 
+# Those above as a CPU with tiles has them: kernels are told apart by their names.
+
+
+def put_tile_records(x, n, records):
+    for i in range(n):
+        store_record(load(x + 128 * i), load(x + 128 * i + 64), records + 64 * i)
+
+
+def get_tile_records(records, n, x):
+    for i in range(n):
+        store(x + 128 * i, first_of_record(records + 64 * i))
+        store(x + 128 * i + 64, second_of_record(records + 64 * i))
+
+
+def test_records_for_tiles(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What tile_twin.py's products are given by NumPy is what rows become where there are tiles."""
+    monkeypatch.setattr(bf16, "has_tiles", lambda: True)
+    x = _numbers(np.random.default_rng(1), 300)
+    with np.errstate(over="ignore"):
+        expected = bf16_twin.rounded(x)
+    records, back = np.zeros((len(x), 16), np.uint32), np.zeros_like(x)
+    call(put_tile_records, x, len(x), records)
+    assert (records == bf16_twin.as_pairs(expected, bf16.pairs(tiled=True))).all()
+    call(get_tile_records, records, len(x), back)
+    assert (back.view(np.uint32) == expected.view(np.uint32)).all()
+
+
 def test_nan_stays_visible(call: Call) -> None:
     x = np.array([0x7F800001, 0x7FFFFFFF, 0xFFFFFFFF, 0x7FC00000] * 8, np.uint32).view(np.float32)
     back = np.zeros((1, 32), np.float32)

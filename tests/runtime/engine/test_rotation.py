@@ -27,7 +27,7 @@ CONFIGS = {
 }
 
 
-def _row(address: int, width: int) -> np.ndarray:
+def _row(address: np.int64, width: int) -> np.ndarray:
     return np.array((ctypes.c_float * width).from_address(int(address)))
 
 
