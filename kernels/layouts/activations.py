@@ -27,11 +27,10 @@ from halfbyte.kernels.compiler.jit import device
 from halfbyte.kernels.vectors.bf16 import BLOCK_NBYTES, store_record
 from halfbyte.kernels.vectors.scalars import put_f32, put_u16
 from halfbyte.kernels.vectors.simd import (
-    absolute,
     fma,
+    larger_magnitude,
+    largest_magnitude,
     load,
-    max_lanes,
-    maximum,
     mul,
     splat,
     store,
@@ -59,7 +58,7 @@ def quantize_block(x0, x1, record):
 
     A block is zero where its numbers are too small for 127 / largest to be finite.
     """
-    largest = max_lanes(maximum(absolute(x0), absolute(x1)))
+    largest = largest_magnitude(larger_magnitude(x0, x1))
     inverse, d = np.float32(127) / largest, largest / np.float32(127)
     if not inverse < _INFINITY:
         x0 = x1 = splat(np.float32(0))

@@ -42,14 +42,14 @@ from halfbyte.kernels.vectors.hadamard import rotate_head
 from halfbyte.kernels.vectors.scalars import get_f32, put_f32
 from halfbyte.kernels.vectors.simd import (
     ROUND,
-    absolute,
     add,
     add_all,
     fma,
+    larger_magnitude,
+    largest_magnitude,
     load,
     max_all,
     max_lanes,
-    maximum,
     mul,
     splat,
     store,
@@ -82,8 +82,8 @@ def take_query_codes(q, q_stride, n_rows, queries, D, DV, GROUP, scale, BITS):
             store(to + 64 * v, mul(load(source + 64 * v), splat(scale)))
         rotate_head(to, D)
         for v in range(D // 16):
-            largest = maximum(absolute(load(to + 64 * v)), largest)
-        top = max_lanes(largest)
+            largest = larger_magnitude(load(to + 64 * v), largest)
+        top = largest_magnitude(largest)
         inverse, total = np.float32(127) / top, 0
         if not inverse < _INFINITY:
             inverse = np.float32(0)

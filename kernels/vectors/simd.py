@@ -23,7 +23,17 @@ from llvmlite import ir
 
 from halfbyte.kernels.compiler.deferred import Deferred, intrinsic, types
 from halfbyte.kernels.vectors import emit
-from halfbyte.kernels.vectors.emit import I32, V_F32, V_I8, V_I32, constant, emits, pack, unpack
+from halfbyte.kernels.vectors.emit import (
+    F32,
+    I32,
+    V_F32,
+    V_I8,
+    V_I32,
+    constant,
+    emits,
+    pack,
+    unpack,
+)
 
 
 def Tile(kind: str, n: int) -> Any:
@@ -128,6 +138,14 @@ def absolute(b: Any, x: Any) -> Any:
 
 
 @elementwise
+def larger_magnitude(b: Any, x: Any, y: Any) -> Any:
+    """The larger of |x| and |y|; a NaN is the largest."""
+    mask = constant(V_I32, 0x7FFFFFFF)  # what is left are integers in the order of magnitudes
+    x, y = (b.and_(b.bitcast(v, V_I32), mask) for v in (x, y))
+    return b.bitcast(b.select(b.icmp_signed(">", x, y), x, y), V_F32)
+
+
+@elementwise
 def power_of_two(b: Any, x: Any) -> Any:
     """2 ** n for x = ROUND + n and whole numbers n from -126 to 127; 0 at -127."""
     exponents = b.shl(b.bitcast(x, V_I32), constant(V_I32, 23))  # n is what x's low bits say
@@ -194,6 +212,14 @@ def sum_lanes(b: Any, x: Any) -> Any:
 def max_lanes(b: Any, x: Any) -> Any:
     """The largest of a vector's lanes."""
     return _fold(b, x, lambda x, y: b.select(b.fcmp_ordered(">", x, y), x, y))
+
+
+@emits(types.float32(F32x16))
+def largest_magnitude(b: Any, x: Any) -> Any:
+    """The largest |lane| of a vector; NaN where one is."""
+    bits = b.and_(b.bitcast(b.extract_value(x, 0), V_I32), constant(V_I32, 0x7FFFFFFF))
+    top = _fold(b, pack(b, [bits]), lambda x, y: b.select(b.icmp_signed(">", x, y), x, y))
+    return b.bitcast(top, F32)
 
 
 @emits(types.float32(F32x16))

@@ -45,7 +45,7 @@ _L3, _L5, _L7, _L9, _L11, _L13, _L15 = (np.float32(1 / n) for n in range(3, 16, 
 
 @device
 def exp(x):
-    """e ** x within 2 units in the last place; exactly 1 at 0, exactly 0 below -87.4.
+    """e ** x within 2 units in the last place; exactly 1 at 0, exactly 0 below -87.7.
 
     x = n ln 2 + r with |r| <= ln 2 / 2, and e ** r by its Taylor polynomial of degree 7.
     """

@@ -73,6 +73,14 @@ def test_quantizer_on_special_blocks(call: Call, naive: ModuleType) -> None:
     assert got["q"][2].tolist() == [127] * 32 and got["sum"][3] == -127 * 32
 
 
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+def test_what_is_no_number_stays_visible(call: Call, naive: ModuleType, bad: float) -> None:
+    x = np.random.default_rng(2).standard_normal((32, 64)).astype(np.float32)
+    x[np.arange(32), np.arange(32)] = bad
+    got = _quantize(call, naive, x)
+    assert not np.isfinite(got["d"][0]).any() and np.isfinite(got["d"][1]).all()
+
+
 def test_quantizer_stays_within_half_a_step_and_127(call: Call, naive: ModuleType) -> None:
     x = np.random.default_rng(1).standard_normal((100, 128)).astype(np.float32)
     got = _quantize(call, naive, x)

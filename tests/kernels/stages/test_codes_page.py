@@ -168,3 +168,15 @@ def test_extremes_stay_finite_and_depend_on_no_chunk(
     assert np.isfinite(one_by_one).all()
     assert (cache.attend(call, q, 0, _even(n, 7)) == one_by_one).all()
     assert (np.abs(one_by_one) <= 65504 * 48).all() and (factor > 1e-40 or not one_by_one.any())
+
+
+@pytest.mark.parametrize("kv_type", ["int8", "int4"])
+def test_a_query_that_is_no_number_stays_visible(call: Call, kv_type: str) -> None:
+    cache = Cache(call, kv_type, 48, 2, n=20)
+    q = cache.queries(20)
+    expected = cache.attend(call, q, 0, [20])
+    q[3, 1, 40] = np.nan
+    got = cache.attend(call, q, 0, [20])
+    assert np.isnan(got[3, 1]).all()
+    got[3, 1] = expected[3, 1]
+    assert (got == expected).all()

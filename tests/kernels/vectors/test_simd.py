@@ -99,6 +99,7 @@ def _binary(name: str) -> Callable[..., None]:
         ("div", np.divide),
         ("maximum", lambda x, y: np.where(x > y, x, y)),
         ("minimum", lambda x, y: np.where(x < y, x, y)),
+        ("larger_magnitude", lambda x, y: np.maximum(np.abs(x), np.abs(y))),
     ],
 )
 def test_binary_operations(call: Call, name: str, twin: Callable[..., np.ndarray]) -> None:
@@ -293,3 +294,17 @@ def test_bytes_are_rounded_half_to_even(call: Call) -> None:
     call(round_bytes, x, out, sums, len(x))
     assert (out == np.rint(x)).all()
     assert (sums == out.sum(1, dtype=np.int32)).all()
+
+
+def largest_magnitudes(x, tops, n):
+    for i in range(n):
+        scalars.put_f32(tops + 4 * i, simd.largest_magnitude(simd.load(x + 64 * i)))
+
+
+def test_largest_magnitude_hides_no_nan(call: Call) -> None:
+    x = _floats(64 * 16, 9).reshape(64, 16)
+    for i in range(16):
+        x[i, i] = np.nan
+    tops = np.empty(len(x), np.float32)
+    call(largest_magnitudes, x, tops, len(x))
+    assert _same(tops, np.abs(x).max(axis=1)) and np.isnan(tops[:16]).all()
