@@ -107,22 +107,31 @@ class _Finite:
         self._root = schema
         parts = [part for part, _ in _schemas(schema, "#", 0) if isinstance(part, dict)]
         refs = [ref for part in parts if isinstance(ref := part.get("$ref"), str)]
-        self._can_end = dict.fromkeys(refs, False)
+        self._targets = {ref: self._target(ref) for ref in refs}
+        named = {id(target): target for target in self._targets.values()}
+        self._ending = set[int]()  # schemas that were found to end, by their ids: they stay so
+        self._can_end = dict.fromkeys(named, False)
         for _ in range(self._N_SWEEPS):
-            open_refs = [ref for ref, can_end in self._can_end.items() if not can_end]
-            for ref in reversed(open_refs):
-                self._can_end[ref] = self._ends(self._target(ref))
-            if not any(self._can_end[ref] for ref in open_refs):
+            left = [i for i, can_end in self._can_end.items() if not can_end]
+            for i in reversed(left):
+                self._can_end[i] = self._ends(named[i])
+            if not any(self._can_end[i] for i in left):
                 break
         else:
-            self._can_end = dict.fromkeys(refs, True)
+            self._can_end = dict.fromkeys(named, True)
         self.holds = self._ends(schema)
 
     def _ends(self, schema: Any) -> bool:
-        if not isinstance(schema, dict):
+        if not isinstance(schema, dict) or id(schema) in self._ending:
             return True
+        found = self._is_finite(schema)
+        if found:
+            self._ending.add(id(schema))
+        return found
+
+    def _is_finite(self, schema: dict[str, Any]) -> bool:
         ref = schema.get("$ref")
-        if isinstance(ref, str) and not self._can_end.get(ref, True):
+        if isinstance(ref, str) and not self._can_end.get(id(self._targets.get(ref, True)), True):
             return False
         if not all(map(self._ends, _items(schema, "allOf"))):
             return False

@@ -188,7 +188,7 @@ def _short_strings(cursor: Cursor, n: int) -> NDArray[np.int64]:
     is_next = np.append(places[:1] == 0, places[1:] == ends[:-1]) & (ends <= cursor.nbytes - begin)
     places = places[: len(places) if is_next.all() else int(is_next.argmin())]
     if len(places):
-        cursor.at = begin + int(ends[len(places) - 1])
+        cursor.take(int(ends[len(places) - 1]), "strings")  # the last one may end behind the block
     return places + (begin + 8)
 
 

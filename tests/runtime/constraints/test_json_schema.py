@@ -73,6 +73,22 @@ def test_what_only_an_endless_value_meets_is_refused(schema: dict[str, Any]) -> 
         json_schema.source_of(schema)
 
 
+def test_what_many_references_name_is_looked_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """They may name one place in many ways, such as by other scripts' digits."""
+    looked = list[int]()
+    is_finite = json_schema._Finite._is_finite
+
+    def noted(self: Any, schema: dict[str, Any]) -> bool:
+        looked.append(id(schema))
+        return is_finite(self, schema)
+
+    monkeypatch.setattr(json_schema._Finite, "_is_finite", noted)
+    zeros = [c for c in map(chr, range(0x3000)) if c.isdecimal() and int(c) == 0]
+    refs = [{"$ref": f"#/allOf/{a}{b}"} for a in zeros for b in zeros]
+    json_schema.check({"allOf": [{"allOf": [{"type": "string"}] * 9}, *refs]})
+    assert len(refs) > 400 and len(looked) < 1.1 * len(refs)
+
+
 def test_long_chains_of_references_take_no_time() -> None:
     order = np.random.default_rng(0).permutation(2000).tolist()
     defs: dict[str, Any] = {f"a{i}": {"$ref": f"#/$defs/a{j}"} for i, j in pairwise(order)}

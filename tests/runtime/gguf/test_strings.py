@@ -99,6 +99,21 @@ def test_short_strings_are_found_without_looking_at_each(
     assert read == (odd if n_odd < 10 else [*odd[:9], range(odd[9].start, 1000)])
 
 
+def test_strings_may_end_behind_their_block_and_what_was_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, strings = tmp_path / "strings", [b"a" * 3, b"b" * 20]
+    path.write_bytes(b"".join(struct.pack("<Q", len(s)) + s for s in strings) + b"more")
+    for n in range(8, 40):
+        monkeypatch.setattr(metadata, "_FIRST_NBYTES", n)
+        monkeypatch.setattr(metadata, "_BLOCK_NBYTES", n)
+        file = FileReader(path)
+        cursor = metadata.Cursor(file)
+        assert metadata._read_strings(cursor, 2, "a") == strings
+        assert cursor.take(4, "rest") == b"more"
+        file.close()
+
+
 def test_zeros_where_strings_should_be_take_no_memory(tmp_path: Path) -> None:
     path, plain, n = tmp_path / "zeros", struct.pack("<Q", 1) + b"a", 1 << 21
     path.write_bytes(plain * 9 + bytes(8 * n))  # those of length 0 are read one by one
