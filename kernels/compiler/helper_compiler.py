@@ -1,18 +1,20 @@
 """How the helpers of kernels are compiled: to be linked into kernels, and for nothing else.
 
-Numba makes machine code and a C entry of every function that it compiles, and runs passes that
-serve features helpers do not use, and it optimizes a helper again in each that calls it. Here a
-helper stops at LLVM IR as it is made, and a kernel is optimized once, with all that it calls.
+Numba makes machine code, a C entry and a dispatcher of every function that it compiles, tells
+debuggers of its variables, and runs passes that serve features helpers do not use, and it optimizes
+a helper again in each that calls it. Here a helper stops at LLVM IR as it is made, and a kernel is
+optimized once, with all that it calls.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
-from numba.core import ir, typed_passes, untyped_passes
+from numba.core import cgutils, ir, typed_passes, untyped_passes
 from numba.core.codegen import JITCodeLibrary
 from numba.core.compiler import CompilerBase
 from numba.core.compiler_machinery import FunctionPass, PassManager, register_pass
+from numba.core.lowering import Lower
 
 
 @register_pass(mutates_CFG=False, analysis_only=False)
@@ -48,7 +50,6 @@ class _FieldsToNumbers(FunctionPass):
 _PASSES = (
     untyped_passes.TranslateByteCode,
     untyped_passes.FixupArgs,
-    untyped_passes.IRProcessing,
     _FieldsToNumbers,
     untyped_passes.RewriteSemanticConstants,
     untyped_passes.DeadBranchPrune,
@@ -87,11 +88,19 @@ class Library(JITCodeLibrary):
         return module
 
 
+class _Lower(Lower):
+    """Tells debuggers nothing of variables: for each, Numba has LLVM parse a module of its type."""
+
+    def alloca_lltype(self, name: str, lltype: Any, datamodel: Any = None) -> Any:
+        return cgutils.alloca_once(self.builder, lltype, name=name, zfill=False)
+
+
 @register_pass(mutates_CFG=True, analysis_only=False)
 class _Lowering(typed_passes.NativeLowering):
     """Lowers a helper and makes it known to its callers."""
 
     _name = "helper_lowering"
+    lowering_class = _Lower
 
     def run_pass(self, state: Any) -> bool:
         state.library = Library(state.targetctx.codegen(), state.func_id.func_qualname)
@@ -102,10 +111,8 @@ class _Lowering(typed_passes.NativeLowering):
 
     def _finish(self, state: Any) -> None:
         state.library._ensure_finalized()
-        # Callers know this version of the helper by a built-in function, which is never called.
-        handle = list[None]().append
-        state["cr"] = state["cr"]._replace(cfunc=handle)
-        state.targetctx.insert_user_function(handle, state["cr"].fndesc, [state.library])
+        known_by = state.func_id.func, tuple(state.args)
+        state.targetctx.insert_user_function(known_by, state["cr"].fndesc, [state.library])
 
 
 @register_pass(mutates_CFG=True, analysis_only=False)

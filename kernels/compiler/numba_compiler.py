@@ -14,11 +14,16 @@ import llvmlite.binding as llvm
 import numba
 from llvmlite import ir
 from numba import types
+from numba.core import errors
 from numba.core.compiler import Flags, compile_extra
 from numba.core.compiler_lock import global_compiler_lock
 from numba.core.registry import cpu_target
-from numba.core.typing.templates import infer, infer_global, make_intrinsic_template
-from numba.extending import overload
+from numba.core.typing.templates import (
+    AbstractTemplate,
+    infer,
+    infer_global,
+    make_intrinsic_template,
+)
 
 from halfbyte.kernels.compiler import target
 from halfbyte.kernels.compiler.deferred import Noted, noted
@@ -26,7 +31,6 @@ from halfbyte.kernels.compiler.fork_locks import COMPILER, let_forks_wait
 from halfbyte.kernels.compiler.helper_compiler import HelperCompiler, KernelCompiler
 
 OPTIONS = {"error_model": "numpy", "boundscheck": False}
-_HELPER_OPTIONS = OPTIONS | {"pipeline_class": HelperCompiler, "no_cfunc_wrapper": True}
 
 compiler_lock = global_compiler_lock  # whose holder alone has Numba compile
 _signatures: dict[Any, Any] = {}  # by function and types
@@ -63,13 +67,10 @@ def _compiled(function: Callable[..., None], n_args: int, entry: str) -> tuple[A
         context = cpu_target.target_context
         cpu_target.typing_context.refresh()
         context.refresh()
-        flags = Flags()
-        cpu_target.options.parse_as_flags(flags, OPTIONS | {"nopython": True})
-        flags.no_cpython_wrapper = flags.no_cfunc_wrapper = True
-        with _remembered_types(cpu_target.typing_context):
+        with _remembered_types():
             made = compile_extra(
                 cpu_target.typing_context, context, function, (types.int64,) * n_args, types.void,
-                flags, {}, pipeline_class=KernelCompiler,
+                _flags(), {}, pipeline_class=KernelCompiler,
             )  # fmt: skip
         library = made.library
         library.add_ir_module(_entry(context, made.fndesc, entry))
@@ -80,25 +81,35 @@ def _compiled(function: Callable[..., None], n_args: int, entry: str) -> tuple[A
         return context.codegen()._tm, module
 
 
-@contextmanager
-def _remembered_types(context: Any) -> Iterator[None]:
-    """Look up once what a function is for its arguments' types; Numba tries all versions anew."""
-    look_up = context.resolve_function_type
+def _flags() -> Flags:
+    flags = Flags()
+    cpu_target.options.parse_as_flags(flags, OPTIONS | {"nopython": True})
+    flags.no_cpython_wrapper = flags.no_cfunc_wrapper = True
+    return flags
 
-    def resolve(function: Any, args: Any, named: Any) -> Any:
+
+@contextmanager
+def _remembered_types() -> Iterator[None]:
+    """Look up once what a function is for its arguments' types.
+
+    Numba tries all versions anew, both to infer types and again to lower each operator.
+    """
+    look_up = types.Function.get_call_type
+
+    def get_call_type(function: Any, context: Any, args: Any, named: Any) -> Any:
         key = function, tuple(args)
         found = None if named else _signatures.get(key)
         if found is None:
-            found = look_up(function, args, named)
+            found = look_up(function, context, args, named)
             if found is not None and not named:
                 _signatures[key] = found
         return found
 
-    context.resolve_function_type = resolve
+    types.Function.get_call_type = get_call_type
     try:
         yield
     finally:
-        del context.resolve_function_type
+        del types.Function.get_call_type
 
 
 def _aim() -> None:
@@ -119,13 +130,46 @@ def _register(item: Noted) -> None:
         template = make_intrinsic_template(
             handle, item.typing, handle.__name__, prefer_literal=item.prefer_literal
         )
-        infer(template)
-        infer_global(handle, types.Function(template))
-        return
+    else:
+        fields = {"key": staticmethod(handle), "prefer_literal": item.prefer_literal}
+        template = type(handle.__name__, (_HelperTemplate,), fields | {"signatures": {}})
+    infer(template)
+    infer_global(handle, types.Function(template))
 
-    @overload(handle, jit_options=_HELPER_OPTIONS, strict=False, prefer_literal=item.prefer_literal)
-    def implementation(*args: Any) -> Callable[..., Any]:
-        return handle
+
+class _HelperTemplate(AbstractTemplate):
+    """Calls of a helper, each of which has it compiled for its arguments.
+
+    As Numba's own for `overload`, without a dispatcher for functions that Python calls.
+    """
+
+    signatures: dict[Any, Any]
+
+    def generic(self, args: Any, named: Any) -> Any:
+        """The signature of the version for arguments of these types."""
+        if named:
+            raise errors.TypingError(f"{self.key.__name__}: helpers take no arguments by name")
+        signature = self.signatures.get(args)
+        if signature is None:
+            made = compile_extra(
+                self.context, cpu_target.target_context, self.key, args, None, _flags(), {},
+                pipeline_class=HelperCompiler,
+            )  # fmt: skip
+            signature = self.signatures[args] = made.signature
+        return signature
+
+    def get_impl_key(self, signature: Any) -> Any:
+        """What its code is known by (HelperCompiler)."""
+        return self.key, signature.args
+
+    def get_template_info(self) -> dict[str, Any]:
+        """For Numba's messages."""
+        code = self.key.__code__
+        lines = (code.co_firstlineno, code.co_firstlineno)
+        return {
+            "kind": "helper", "name": self.key.__qualname__, "sig": "", "lines": lines,
+            "filename": code.co_filename, "docstring": self.key.__doc__,
+        }  # fmt: skip
 
 
 def _entry(context: Any, fndesc: Any, name: str) -> Any:

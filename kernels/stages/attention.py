@@ -218,7 +218,7 @@ def attention_kernel(
     """
     D, DV, GROUP, OUT = head_dim, value_dim, group, latent or head_dim
     QUERY, ROW = 4 * padded_dim(D), 4 * DV  # bytes of a row of queries, of values
-    SCALE, CAP = np.float32(1.0 / np.sqrt(D)), np.float32(cap)
+    SCALE, CAP = np.float32(1.0 / np.sqrt(D)), np.float32(cap) if cap else None
     N, ROTATED = DV // 16, int(is_coded(kv_type))
     VECTORS, PV, SINGLE, ROWS, FEWER = tile(kv_type, DV)
     take, page_gives, SIZE = of_type(kv_type, latent)
@@ -266,7 +266,7 @@ def pages_kernel(
     states of all rows, then their values), stride (bytes from one page's to the next), scratch.
     """
     D, DV, GROUP, QUERY = head_dim, value_dim, group, 4 * padded_dim(head_dim)
-    SCALE, CAP = np.float32(1.0 / np.sqrt(D)), np.float32(cap)
+    SCALE, CAP = np.float32(1.0 / np.sqrt(D)), np.float32(cap) if cap else None
     VECTORS, PV, SINGLE, ROWS, FEWER = tile(kv_type, DV)
     take, page_gives, SIZE = of_type(kv_type, latent)
 

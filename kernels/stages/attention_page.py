@@ -82,8 +82,8 @@ def _weighted(weights, values, ahead, row_nbytes, dv, n_keys, out, size, n, tile
 
 @device
 def cap_row(scores, n_vectors, CAP):
-    """score = CAP tanh(score / CAP), but for a CAP of 0."""
-    if CAP != 0:
+    """score = CAP tanh(score / CAP), where there is a CAP: else none of this is compiled."""
+    if CAP is not None:
         for v in range(n_vectors):
             store(scores + 64 * v, soft_cap(load(scores + 64 * v), CAP))
 

@@ -28,7 +28,7 @@ def sinks_kernel(
     is kept: attention.put_partial), scratch.
     """
     D, DV, GROUP, QUERY = head_dim, value_dim, group, 4 * padded_dim(head_dim)
-    SCALE, CAP = np.float32(1.0 / np.sqrt(D)), np.float32(cap)
+    SCALE, CAP = np.float32(1.0 / np.sqrt(D)), np.float32(cap) if cap else None
     VECTORS, PV, SINGLE, ROWS, FEWER = tile(kv_type, DV)
     take, page_gives, SIZE = of_type(kv_type, latent)
 

@@ -59,13 +59,16 @@ def kernels_of(
 def kernels_for(
     config: ModelConfig, kv_type: str, formats: Mapping[str, PanelFormat], arithmetic: str = "int8"
 ) -> list[Kernel]:
-    """Every kernel that a model uses; `formats` are its matrices' by GGUF name."""
-    kernels = {kernel.name: kernel for kernel in (serve, run_job, step, pack_matrices)}
+    """Every kernel that a model uses; `formats` are its matrices' by GGUF name.
+
+    The first ones take longest to compile: processes that take one after another end together.
+    """
     table = formats.get(f"{TABLE}.weight")
     formats = {name: fmt for name, fmt in formats.items() if name != f"{TABLE}.weight"}
     layout = kv_layout(config, kv_type, config.n_ctx_train)
-    used = [list(attention_kernels(config, layout.place(config.kv_slot(i))[1], i).values())
-            for i in _unlike(config)]  # fmt: skip
+    used = [[step]]
+    used += [list(attention_kernels(config, layout.place(config.kv_slot(i))[1], i).values())
+             for i in _unlike(config)]  # fmt: skip
     used.append([lookup_kernel(formats[s.tensor(*tensor)].kernel_name)
                  for s in stages_of(config) if isinstance(s, Embed)
                  for tensor in s.tensors])  # fmt: skip
@@ -85,8 +88,8 @@ def kernels_for(
     used.append([gate_attended] if is_gated else [])
     used.append(per_layer_kernels(config))
     used.append(row_kernels(table.source) if table else [])
-    kernels |= {kernel.name: kernel for group in used for kernel in group}
-    return list(kernels.values())
+    used.append([pack_matrices, serve, run_job])
+    return list({kernel.name: kernel for group in used for kernel in group}.values())
 
 
 def _unlike(c: ModelConfig) -> list[int]:

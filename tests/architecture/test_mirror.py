@@ -28,7 +28,6 @@ COVERED_BY = {
     "convert/sources/hf_tensors.py": "convert/sources/test_hf_folder.py",
     "kernels/compiler/compile_processes.py": "kernels/compiler/test_compile_server.py",
     "kernels/compiler/deferred.py": "kernels/compiler/test_jit.py",
-    "kernels/compiler/helper_compiler.py": "kernels/compiler/test_jit.py",
     "kernels/compiler/llvm_linker.py": "kernels/compiler/test_machine_code.py",
     "kernels/compiler/numba_compiler.py": "kernels/compiler/test_jit.py",
     "kernels/formats/block_format.py": "kernels/formats/test_codes.py",
