@@ -27,15 +27,17 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from functools import cache, wraps
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from halfbyte.kernels.compiler import code_files, host_cpu, ready, target
 from halfbyte.kernels.compiler.code_files import Code, CodeFileError
-from halfbyte.kernels.compiler.compile_processes import Maker, compiled, n_cpus
 from halfbyte.kernels.compiler.deferred import Noted, noted
 from halfbyte.kernels.compiler.machine_code import load
 from halfbyte.kernels.compiler.private_files import private_folder
 from halfbyte.kernels.compiler.uninterrupted import leave_if_unwanted, uninterrupted
+
+if TYPE_CHECKING:
+    from halfbyte.kernels.compiler.compile_processes import Maker
 
 log = logging.getLogger(__name__)
 M = TypeVar("M", bound=Callable[..., "Kernel"])
@@ -49,10 +51,12 @@ _KERNELS_PER_PROCESS = 3  # fewer are not worth the start of one
 
 
 def _hash_of_sources() -> bytes:
-    digest = hashlib.sha256()
-    for source in sorted(_SOURCES.rglob("*.py")):
-        digest.update(source.relative_to(_SOURCES).as_posix().encode())
-        digest.update(source.read_bytes())
+    digest, root = hashlib.sha256(), str(_SOURCES)
+    walked = (os.path.join(at, name) for at, _, names in os.walk(root) for name in names)
+    for path in sorted(one for one in walked if one.endswith(".py")):
+        digest.update(path.removeprefix(root).replace(os.sep, "/").encode())
+        with open(path, "rb", buffering=0) as file:
+            digest.update(file.read())
     return digest.digest()
 
 
@@ -259,11 +263,20 @@ def compile_all(
 
 def _compiled_elsewhere(kernels: Sequence[Kernel], n_processes: int) -> Iterator[Kernel]:
     """Yields those that other processes could compile, as they come; they are loaded then."""
+    from halfbyte.kernels.compiler import compile_processes
+
     by_maker = {item.maker: item for item in kernels if item.maker is not None}
     words = (target.current().name, str(cache_directory()), cache_key())
-    for maker in compiled(list(by_maker), words, n_processes):
+    for maker in compile_processes.compiled(list(by_maker), words, n_processes):
         if by_maker[maker].load():
             yield by_maker[maker]
+
+
+def n_cpus() -> int:
+    """How many processes can run at once."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def set_cache_root(root: Path) -> Path:
