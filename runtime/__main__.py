@@ -39,6 +39,7 @@ def main() -> int:
     except KeyboardInterrupt:  # another one, while the first was told
         code = _INTERRUPTED
     on_interrupt(_leave)
+    gc.freeze()  # else Python looks through all objects for garbage, twice, before it ends
     if code == _INTERRUPTED and is_unfinished():
         # The compiler, which cannot be stopped, would keep the process for seconds.
         sys.stdout.flush()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import numbers
 import os
 from collections.abc import Collection, Mapping
@@ -75,6 +74,8 @@ def unknown_argument(
         others: names that other programs have for things, and what to do here.
         what: what the known names are, as "an argument of load".
     """
+    import difflib
+
     near = difflib.get_close_matches(name, known, n=1, cutoff=0.7)
     if name in others:
         hint = others[name]

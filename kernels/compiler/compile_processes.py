@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 import subprocess
 import sys
 import threading
@@ -78,13 +77,6 @@ def compiled(
         for process in processes:
             process.kill()
             process.wait()
-
-
-def n_cpus() -> int:
-    """How many processes can run at once."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def _start() -> subprocess.Popen[str]:

@@ -28,16 +28,18 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from functools import cache, partial, wraps
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from halfbyte.kernels.compiler import code_files, host_cpu, ready, target
 from halfbyte.kernels.compiler.code_files import Code, CodeFileError
-from halfbyte.kernels.compiler.compile_processes import Maker, compiled, n_cpus
 from halfbyte.kernels.compiler.deferred import Noted, noted
 from halfbyte.kernels.compiler.fork_locks import KERNELS, importing, let_forks_wait
 from halfbyte.kernels.compiler.machine_code import load
 from halfbyte.kernels.compiler.private_files import private_folder
 from halfbyte.kernels.compiler.uninterrupted import leave_if_unwanted, uninterrupted
+
+if TYPE_CHECKING:
+    from halfbyte.kernels.compiler.compile_processes import Maker
 
 log = logging.getLogger(__name__)
 M = TypeVar("M", bound=Callable[..., "Kernel"])
@@ -51,23 +53,27 @@ _KERNELS_PER_PROCESS = 3  # fewer are not worth the start of one
 
 
 def _hash_of_sources() -> bytes:
-    digest = hashlib.sha256()
-    for source in _source_files():
-        digest.update(source.as_posix().removeprefix(_SOURCES.as_posix()).encode())
-        digest.update(source.read_bytes())
+    digest, root = hashlib.sha256(), str(_SOURCES)
+    for path in _source_files():
+        digest.update(path.removeprefix(root).replace(os.sep, "/").encode())
+        with open(path, "rb", buffering=0) as file:
+            digest.update(file.read())
     return digest.digest()
 
 
-def _source_files() -> list[Path]:
+def _source_files() -> list[str]:
     """All of kernels/, as far as it is there: sources, else bytecode, else the archive."""
-    found = sorted(_SOURCES.rglob("*.py")) or sorted(_SOURCES.rglob("*.pyc"))
+    walked = [os.path.join(at, name) for at, _, names in os.walk(_SOURCES) for name in names]
+    for ending in (".py", ".pyc"):
+        if found := sorted(path for path in walked if path.endswith(ending)):
+            return found
     archive = getattr(globals()["__spec__"].loader, "archive", None)  # zipimport's
-    if not found and archive is None:
+    if archive is None:
         raise ImportError(
             f"{_SOURCES}: expected files or a zip archive, by whose content the compiled kernels "
             "of one version are told from another's; install or bundle halfbyte as files"
         )
-    return found or [Path(archive)]
+    return [str(archive)]
 
 
 # Of what this process imports: it may be replaced on disk while the process runs.
@@ -276,11 +282,20 @@ def compile_all(
 
 def _compiled_elsewhere(kernels: Sequence[Kernel], n_processes: int) -> Iterator[Kernel]:
     """Yields those that other processes could compile, as they come; they are loaded then."""
+    from halfbyte.kernels.compiler import compile_processes
+
     by_maker = {item.maker: item for item in kernels if item.maker is not None}
     words = (target.current().name, str(cache_directory()), cache_key())
-    for maker in compiled(list(by_maker), words, n_processes):
+    for maker in compile_processes.compiled(list(by_maker), words, n_processes):
         if by_maker[maker].load():
             yield by_maker[maker]
+
+
+def n_cpus() -> int:
+    """How many processes can run at once."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def set_cache_root(root: Path) -> Path:

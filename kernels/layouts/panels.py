@@ -27,6 +27,8 @@ where B are the inputs of a block:
 
 from __future__ import annotations
 
+from functools import cached_property
+
 from halfbyte.kernels.formats.block_format import BlockFormat
 from halfbyte.kernels.formats.registry import FORMATS
 from halfbyte.lazy_dataclass import dataclass
@@ -38,7 +40,7 @@ SUPER = 8  # units in a block of a K type
 FACTOR_NBYTES = 64
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class PanelFormat:
     """The packed form of a block format, `source`: all of it follows from that."""
 
@@ -99,7 +101,7 @@ class PanelFormat:
         """Whether a byte holds a scale and, in its high nibble, a minimum (Q2_K)."""
         return self.is_super and self.has_minima and self.n_subs == 2
 
-    @property
+    @cached_property  # asked for each of hundreds of matrices
     def parts(self) -> tuple[int, int, int, int, int]:
         """Where scales, minima, d and -dmin begin and the matrix ends, in bytes a unit.
 

@@ -9,7 +9,6 @@ rename when it is complete and checked; a file of the right name is therefore th
 
 from __future__ import annotations
 
-import difflib
 import logging
 import os
 import re
@@ -64,6 +63,8 @@ def find(name: str) -> Entry:
             expected = f"names of at most {_MAX_NAME} characters together"
             raise RequestError("model", expected=expected, got=name)
         return made
+    import difflib
+
     near = difflib.get_close_matches(name.lower(), list(known), n=3, cutoff=0.6)
     hint = f"did you mean {' or '.join(near)}? " if near else ""
     raise RequestError(

@@ -45,7 +45,7 @@ _LETTER = (
     "[A-Za-z\u00c0-\u00d6\u00d8-\u00f6\u00f8-\u024f\u03b1-\u03c9\u0400-\u0481\u05d0-\u05ea"
     "\u0621-\u064a\u3041-\u3096\u30a1-\u30fa\u4e00-\u9fa5\uac00-\ud7a3]"
 )
-_JOINT = re.compile(rf"{_LETTER}[ \n]")
+_JOINT = rf"{_LETTER}[ \n]"
 _PROBED = "aBé語"  # a letter of each kind
 # Characters of a text that is encoded by what it needs alone, and how many texts are: all is made
 # in the time of ten.
@@ -206,7 +206,7 @@ class ByteLevelBackend:
         """Whether an added token spans such a place, takes what is behind it or sees before it."""
         piece = self._text_of(i)
         return (
-            _JOINT.search(piece) is not None
+            re.search(_JOINT, piece) is not None
             or (i in self._flags["rstrip"] and re.search(rf"{_LETTER}\Z", piece) is not None)
             or (i in self._flags["single_word"] and piece.startswith(("\n", " ")))
         )

@@ -56,7 +56,7 @@ def test_memory_bounds_how_many_processes_there_are(
     monkeypatch.setattr(jit, "_KERNELS_PER_PROCESS", 1)
     monkeypatch.setattr(jit, "n_cpus", lambda: 2)
     asked: list[int] = []
-    monkeypatch.setattr(jit, "compiled", lambda *args: asked.append(args[2]) or [])
+    monkeypatch.setattr(compile_processes, "compiled", lambda *args: asked.append(args[2]) or [])
     for most in (8, 1):
         made = [jit.Kernel(item._function, item.name, item.maker) for item in (serve, _forbid)]
         monkeypatch.setattr(jit.Kernel, "compile", lambda self: True)
@@ -107,7 +107,7 @@ def test_a_program_without_an_interpreter_is_not_begun_anew(
 def test_other_processes_are_told_for_what_to_compile(monkeypatch: pytest.MonkeyPatch) -> None:
     """The system may allow them more than this one, or less."""
     asked: list[object] = []
-    monkeypatch.setattr(jit, "compiled", lambda *args: asked.append(args[1][0]) or [])
+    monkeypatch.setattr(compile_processes, "compiled", lambda *args: asked.append(args[1][0]) or [])
     assert list(jit._compiled_elsewhere([serve], 1)) == []
     assert asked == [target.current().name]
 
