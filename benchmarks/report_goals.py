@@ -128,11 +128,11 @@ def _long_prompt() -> Iterator[Row]:
 
 def _starts() -> Iterator[Row]:
     for line in sorted(newest("start", "what"), key=lambda line: "7B" in line["what"]):
-        ours, peer = (statistics.median(line[k]) if line[k] else None for k in ("ours", "peer"))
-        beside = "" if peer is None else f" (llama.cpp: {peer:.2f} s)"
+        ours, peer = statistics.median(line["ours"]), line["peer"]
+        beside = f" (llama.cpp: {statistics.median(peer):.2f} s)" if peer else ""
         what = line["what"].replace("the same", "SmolLM2, that")
         yield Row(what, f"{line['target']:.2f} s", f"{ours:.2f} s{beside}",
-                  ours is not None and ours <= line["target"], line)  # fmt: skip
+                  ours <= line["target"], line)  # fmt: skip
 
 
 def _contention() -> Iterator[Row]:
