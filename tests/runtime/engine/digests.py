@@ -1,6 +1,6 @@
 """Print a digest of each model's logits: tests compare processes by it.
 
-python digests.py ISA CACHE_FOLDER
+python digests.py ISA CACHE_FOLDER MODEL...
 """
 
 from __future__ import annotations
@@ -17,17 +17,15 @@ from halfbyte.families.attention_window import with_window
 from halfbyte.kernels.compiler import jit, target
 from halfbyte.kernels.pool import Pool
 
-NAMES = ("mix", "F32", "Qwen2", "window", "experts", "int8", "int4", "positions", "Granite",
-         "DeepSeek", "Granite4", "LFM2", "mix-bf16")  # fmt: skip
 # Once more with a window that is asked for, and sinks: of floats and of codes.
 WINDOWED = ("positions", "int8")
 
 
-def main(isa: str, cache: str) -> None:
+def main(isa: str, cache: str, *names: str) -> None:
     """Print digests of the models, each of a prompt in two chunks and some single tokens."""
     target.force(isa)
     jit.set_cache_root(Path(cache))
-    for name in NAMES:
+    for name in names:
         pool = Pool(2)
         model = build(SHAPES[name], pool)
         print(name, _digest(model, pool))
