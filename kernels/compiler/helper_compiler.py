@@ -19,9 +19,9 @@ from numba.core.lowering import Lower
 
 @register_pass(mutates_CFG=False, analysis_only=False)
 class _FieldsToNumbers(FunctionPass):
-    """Takes a word's offset (`STEP.work`, a field of a global tuple) as the number that it is.
+    """Takes a word's offset (`STEP.work`, of a table that is global) as the number that it is.
 
-    Otherwise each is typed and lowered as a whole tuple, of which a field is taken.
+    Numba knows no type of such a table (vectors/words.py).
     """
 
     _name = "fields_to_numbers"

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from halfbyte.kernels.compiler.jit import device
 from halfbyte.kernels.stages import adapt, attend, called, products, record, rows
+from halfbyte.kernels.stages.record import PRODUCT, STEP
 from halfbyte.kernels.vectors.calls import call
 from halfbyte.kernels.vectors.scalars import get_i64
 
@@ -18,7 +19,7 @@ def count_chunks(stage, step):
     """Chunks of a stage in this step."""
     op = get_i64(stage)
     if op == record.EMBED:
-        return get_i64(step + record.STEP.n_tokens)
+        return get_i64(step + STEP.n_tokens)
     if op == record.NORM or op == record.QUANTIZE:
         n = rows.n_rows(stage, step)
         return n if n > 1 else 0  # a single row is made by its users: rows.prepare
@@ -72,6 +73,6 @@ def run_chunk(stage, step, chunk, n_chunks):
     elif op == record.MERGE_PAGES:
         attend.merge_pages(stage, step, chunk)
     elif op == record.SHRINK:
-        call(get_i64(stage + record.PRODUCT.shrink), stage, step, chunk, n_chunks)
+        call(get_i64(stage + PRODUCT.shrink), stage, step, chunk, n_chunks)
     elif op == record.CALL:
         called.run(stage, step, chunk, n_chunks)
