@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 import gguf
+import numpy as np
+
+Floats = dict[str, np.ndarray]
 
 
 def copy_keys(
@@ -28,6 +32,31 @@ def copy_keys(
             writer.add_array(name, value)
         elif value is not None:
             writer.add_uint32(name, value)
+
+
+def rewritten(
+    source: Path,
+    target: Path,
+    change: Callable[[Floats], None],
+    values: Mapping[str, Any] | None = None,
+) -> Path:
+    """A copy of a file of floats whose tensors were changed.
+
+    `values` are those of keys behind the architecture, as `copy_keys` takes them. What halfbyte has
+    noted of the tensors is left out.
+    """
+    reader = gguf.GGUFReader(source)
+    architecture = reader.fields["general.architecture"].contents()
+    writer = gguf.GGUFWriter(target, architecture)
+    changed = {f"{architecture}.{name}": value for name, value in (values or {}).items()}
+    noted = [name for name in reader.fields if name.startswith("halfbyte.")]
+    copy_keys(reader, writer, {**dict.fromkeys(noted), **changed})
+    tensors: Floats = {tensor.name: tensor.data for tensor in reader.tensors}
+    change(tensors)
+    for name, data in tensors.items():
+        writer.add_tensor(name, np.ascontiguousarray(data))
+    write(writer)
+    return target
 
 
 def write(writer: gguf.GGUFWriter) -> None:

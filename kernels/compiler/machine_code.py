@@ -12,12 +12,16 @@ Source: System V ABI, chapters 4 and 5; its AMD64 supplement for the relocations
 from __future__ import annotations
 
 import ctypes
+import logging
 import mmap
 import os
 import struct
 import sys
+from functools import cache
 
 from halfbyte.lazy_dataclass import dataclass
+
+log = logging.getLogger(__name__)
 
 _HEADER, _SECTION = struct.Struct("<16sHHIQQQIHHHHHH"), struct.Struct("<IIQQQQIIQQ")
 _SYMBOL, _RELOCATION = struct.Struct("<IBBHQQ"), struct.Struct("<QQq")
@@ -30,7 +34,7 @@ _EH_FRAME = ".eh_frame"  # for exceptions, of which kernels have none
 
 
 class UnknownObjectError(Exception):
-    """An object file has something that is not known here."""
+    """An object file has something that is not known here; says what."""
 
 
 def load(object_code: bytes, entry: str) -> int:
@@ -38,14 +42,21 @@ def load(object_code: bytes, entry: str) -> int:
 
     The file must be one that was written here, byte by byte: it is trusted.
     """
-    if sys.platform == "linux":
-        try:
-            return _load(_Object.of(object_code), entry)
-        except UnknownObjectError:
-            pass
+    try:
+        if sys.platform != "linux":
+            raise UnknownObjectError(f"object files of {sys.platform}")
+        return _load(_Object.of(object_code), entry)
+    except UnknownObjectError as error:
+        _tell(str(error))
     from halfbyte.kernels.compiler import llvm_linker
 
     return llvm_linker.load(object_code, entry)
+
+
+@cache
+def _tell(what: str) -> None:
+    """Once: a model has many kernels."""
+    log.info("LLVM links compiled kernels, which takes it longer; not known here: %s", what)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +84,9 @@ class _Object:
         try:
             ident, kind, machine, *_, n, names = _HEADER.unpack_from(data)
             if not ident.startswith(_IDENT) or (kind, machine) != (_RELOCATABLE, _X86_64):
-                raise UnknownObjectError
+                raise UnknownObjectError(
+                    f"files that begin with {ident[:6].hex()}, of kind {kind} and machine {machine}"
+                )
             (at,) = struct.unpack_from("<Q", data, 40)
             found = [_SECTION.unpack_from(data, at + _SECTION.size * i) for i in range(n)]
             texts = found[names][4]
@@ -86,7 +99,7 @@ class _Object:
             parts = _SYMBOL.iter_unpack(data[table.begin : table.begin + table.nbytes])
             symbols = [(_text(data, texts + name), at, value) for name, _, _, at, value, _ in parts]
         except (struct.error, ValueError, IndexError, OverflowError, StopIteration) as error:
-            raise UnknownObjectError from error
+            raise UnknownObjectError(f"tables of an object file ({error!r})") from error
         return cls(data, sections, symbols)
 
 
@@ -101,15 +114,16 @@ def _load(made: _Object, entry: str) -> int:
         if not section.flags & _ALLOC or not section.nbytes or section.name == _EH_FRAME:
             continue
         if section.kind != _PROGBITS or section.flags & _WRITE:
-            raise UnknownObjectError
+            kind = f"of kind {section.kind}, with flags {section.flags:#x}"
+            raise UnknownObjectError(f"a section {section.name} {kind}")
         alignment = max(section.alignment, 1)  # 0 says the same
         if alignment > mmap.PAGESIZE:  # to more of which no memory is aligned
-            raise UnknownObjectError
+            raise UnknownObjectError(f"a section {section.name} aligned to {alignment} bytes")
         places[i] = end = -(-end // alignment) * alignment
         end += section.nbytes
     entries = [(at, value) for name, at, value in made.symbols if name == entry and at in places]
     if len(entries) != 1:
-        raise UnknownObjectError
+        raise UnknownObjectError(f"{len(entries)} functions {entry} in an object file")
     memory = _memory(end)
     base = ctypes.addressof(ctypes.c_char.from_buffer(memory))
     for i, at in places.items():
@@ -137,19 +151,19 @@ def _fill_in(
 ) -> None:
     """Write the addresses that a section asks for."""
     if table.kind != _RELA:  # addends lie where the addresses will
-        raise UnknownObjectError
+        raise UnknownObjectError(f"a section {table.name} of relocations without addends")
     first = places[table.info]
     parts = made.data[table.begin : table.begin + table.nbytes]
     for at, info, addend in _RELOCATION.iter_unpack(parts):
         name, section, value = made.symbols[info >> 32]
         if info & 0xFFFFFFFF != _ABSOLUTE:
-            raise UnknownObjectError
+            raise UnknownObjectError(f"relocations of type {info & 0xFFFFFFFF} in {table.name}")
         if section == 0:
             address = _function_of_c(name)
         elif section in places:
             address = base + places[section] + value
         else:
-            raise UnknownObjectError
+            raise UnknownObjectError(f"an address in section {section}, which is not loaded")
         struct.pack_into("<Q", memory, first + at, address + addend)
 
 
@@ -158,7 +172,7 @@ def _function_of_c(name: str) -> int:
     try:
         function = getattr(ctypes.CDLL(None), name)
     except AttributeError as error:
-        raise UnknownObjectError from error
+        raise UnknownObjectError(f"a function {name}, which is not of C") from error
     return ctypes.cast(function, ctypes.c_void_p).value or 0
 
 

@@ -7,6 +7,8 @@ planes: the maxima of all rows, then their sums.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
 from halfbyte.kernels.compiler.jit import device
@@ -144,6 +146,35 @@ def fills_tile(left, ROWS, FEWER):
     return left > 2 * FEWER or FEWER < left <= ROWS
 
 
+def in_tiles_of_rows(scores: Callable[..., None], name: str) -> Callable[..., None]:
+    """A helper that has `scores`, which is of a tile of rows, make those of all rows.
+
+    `name`, of the kind of page, is part of the helper's. It takes as many vectors, or keys, at a
+    time as tiles have: VECTORS with ROWS or FEWER rows, 4 with a single one.
+    """
+
+    def score_rows(queries, stride, keys, ahead, d, n, n_rows, weights, SIZE, VECTORS, ROWS,
+                   FEWER):  # fmt: skip
+        row = 0
+        while row < n_rows:
+            q, w = queries + row * stride, weights + row * WEIGHTS
+            if fills_tile(n_rows - row, ROWS, FEWER):
+                scores(q, stride, keys, ahead, d, n, w, SIZE, VECTORS, ROWS)
+                row += ROWS
+            elif n_rows - row > 1:
+                scores(q, stride, keys, ahead, d, n, w, SIZE, VECTORS, FEWER)
+                row += FEWER
+            else:
+                scores(q, stride, keys, ahead, d, n, w, SIZE, 4, 1)
+                row += 1
+
+    score_rows.__qualname__ = f"score_rows_of_{name}"
+    return device(score_rows)
+
+
+_score_rows = in_tiles_of_rows(_scores, "floats")
+
+
 @device
 def weigh_rows(weights, values, ahead, row_nbytes, n_keys, n_rows, out, DV, SIZE, PV, SINGLE, ROWS,
                FEWER):  # fmt: skip
@@ -178,18 +209,9 @@ def attend_page(queries, states, keys, ahead, n_seen, window, n_rows, weights, o
     tile computes more from stale, unused scratch.
     """
     n_keys = last_seen(n_seen, n_rows, GROUP)
-    n_vectors, row = (n_keys + 63) // 64 * 4, 0
-    while row < n_rows:
-        q, w = queries + row * DV * 4, weights + row * WEIGHTS
-        if fills_tile(n_rows - row, ROWS, FEWER):
-            _scores(q, DV * 4, keys, ahead, D, n_vectors, w, SIZE, VECTORS, ROWS)
-            row += ROWS
-        elif n_rows - row > 1:
-            _scores(q, DV * 4, keys, ahead, D, n_vectors, w, SIZE, VECTORS, FEWER)
-            row += FEWER
-        else:
-            _scores(q, DV * 4, keys, ahead, D, n_vectors, w, SIZE, 4, 1)
-            row += 1
+    n_vectors = (n_keys + 63) // 64 * 4
+    _score_rows(queries, DV * 4, keys, ahead, D, n_vectors, n_rows, weights, SIZE, VECTORS, ROWS,
+                FEWER)  # fmt: skip
     softmax_rows(weights, states, n_seen, window, n_rows, n_vectors, GROUP, CAP)
     weigh_rows(weights, keys + PAGE * D * SIZE, ahead, DV * SIZE, n_keys, n_rows, out, DV, SIZE, PV,
                SINGLE, ROWS, FEWER)  # fmt: skip

@@ -35,6 +35,7 @@ from halfbyte.kernels.stages.attention_page import (
     WEIGHTS,
     fills_tile,
     find_maxima,
+    in_tiles_of_rows,
     last_seen,
     prefetch_lines,
 )
@@ -272,22 +273,7 @@ def _weigh_nibbles(weights, values, ahead, dv, n_keys, n_rows, out, PV, SINGLE, 
 # --- a page -----------------------------------------------------------------------------------
 
 
-@device
-def _score_rows(queries, stride, keys, ahead, d, n_vectors, n_rows, weights, BITS, VECTORS, ROWS,
-                FEWER):  # fmt: skip
-    """The scores of all rows, in tiles of them."""
-    row = 0
-    while row < n_rows:
-        q, w = queries + row * stride, weights + row * WEIGHTS
-        if fills_tile(n_rows - row, ROWS, FEWER):
-            _scores(q, stride, keys, ahead, d, n_vectors, w, BITS, VECTORS, ROWS)
-            row += ROWS
-        elif n_rows - row > 1:
-            _scores(q, stride, keys, ahead, d, n_vectors, w, BITS, VECTORS, FEWER)
-            row += FEWER
-        else:
-            _scores(q, stride, keys, ahead, d, n_vectors, w, BITS, 4, 1)
-            row += 1
+_score_rows = in_tiles_of_rows(_scores, "codes")
 
 
 @device

@@ -11,7 +11,7 @@ import numpy as np
 from halfbyte.kernels.compiler.jit import device
 from halfbyte.kernels.stages.attention_page import (
     WEIGHTS,
-    fills_tile,
+    in_tiles_of_rows,
     last_seen,
     load_elements,
     prefetch_lines,
@@ -34,23 +34,17 @@ def _scores(q, row_nbytes, keys, ahead, d, n_keys, weights, size, n, tile):
         save_sums(acc, weights + 4 * key, WEIGHTS, n, tile)
 
 
+_score_rows = in_tiles_of_rows(_scores, "latents")
+
+
 @device
 def attend_latents(queries, states, keys, ahead, n_seen, window, n_rows, weights, out, D,
                    DV, SIZE, GROUP, VECTORS, PV, SINGLE, ROWS, FEWER, CAP):  # fmt: skip
     """What a page gives: max and sum into `states`, values into `out`, rows of DV floats."""
     n_keys = last_seen(n_seen, n_rows, GROUP)
-    n_vectors, row, P = (n_keys + 63) // 64 * 4, 0, (D + 31) // 32 * 32
-    while row < n_rows:
-        q, w = queries + row * P * 4, weights + row * WEIGHTS
-        if fills_tile(n_rows - row, ROWS, FEWER):
-            _scores(q, P * 4, keys, ahead, P, 16 * n_vectors, w, SIZE, VECTORS, ROWS)
-            row += ROWS
-        elif n_rows - row > 1:
-            _scores(q, P * 4, keys, ahead, P, 16 * n_vectors, w, SIZE, VECTORS, FEWER)
-            row += FEWER
-        else:
-            _scores(q, P * 4, keys, ahead, P, 16 * n_vectors, w, SIZE, 4, 1)
-            row += 1
+    n_vectors, P = (n_keys + 63) // 64 * 4, (D + 31) // 32 * 32
+    _score_rows(queries, P * 4, keys, ahead, P, 16 * n_vectors, n_rows, weights, SIZE, VECTORS,
+                ROWS, FEWER)  # fmt: skip
     softmax_rows(weights, states, n_seen, window, n_rows, n_vectors, GROUP, CAP)
     weigh_rows(weights, keys, 0, P * SIZE, n_keys, n_rows, out, DV, SIZE, PV, SINGLE, ROWS,
                FEWER)  # fmt: skip

@@ -8,7 +8,6 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-import gguf
 import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
@@ -16,9 +15,8 @@ from safetensors.numpy import load_file, save_file
 import halfbyte
 from halfbyte.errors import ConversionError, ModelFileError
 from halfbyte.gguf.file import GGUFFile
-from tests.gguf_copies import copy_keys, write
+from tests.gguf_copies import Floats, rewritten
 
-Tensors = dict[str, np.ndarray]
 IDS = list(range(3, 60))
 
 
@@ -45,36 +43,18 @@ def dense_file(tmp_path_factory: pytest.TempPathFactory, tiny_llama: ModuleType)
     return _converted(tiny_llama, tmp_path_factory.mktemp("dense") / "hf", "qwen3_5_text", 3)
 
 
-def _rewritten(
-    source: Path, target: Path, change: Callable[[Tensors], None], **keys: int | list[bool]
-) -> Path:
-    """A copy with other tensors, and other values of keys of its architecture."""
-    reader = gguf.GGUFReader(source)
-    architecture = reader.fields["general.architecture"].contents()
-    writer = gguf.GGUFWriter(target, architecture)
-    changed = {f"{architecture}.{k.replace('_', '.', 1)}": value for k, value in keys.items()}
-    left = [name for name in reader.fields if name.startswith("halfbyte.")]
-    copy_keys(reader, writer, {**dict.fromkeys(left), **changed})
-    tensors = {t.name: t.data for t in reader.tensors}
-    change(tensors)
-    for name, data in tensors.items():
-        writer.add_tensor(name, np.ascontiguousarray(data))
-    write(writer)
-    return target
-
-
 def test_a_file_with_all_rows_of_a_key_head_in_turn_is_the_same_model(
     next_file: Path, tmp_path: Path
 ) -> None:
     """As the first files of Qwen3-Next have them."""
 
-    def fuse(tensors: Tensors) -> None:
+    def fuse(tensors: Floats) -> None:
         qkv, z = (tensors.pop(f"blk.0.attn_{name}.weight") for name in ("qkv", "gate"))
         q, k, v = (x.reshape(2, -1, 64) for x in np.split(qkv, [32, 64]))  # two key heads
         both = np.concatenate([q, k, v, z.reshape(2, -1, 64)], axis=1)
         tensors["blk.0.ssm_in.weight"] = both.reshape(-1, 64)
 
-    older = _rewritten(next_file, tmp_path / "older.gguf", fuse)
+    older = rewritten(next_file, tmp_path / "older.gguf", fuse)
     with halfbyte.load(next_file, threads=1) as a, halfbyte.load(older, threads=1) as b:
         assert b.config.recurrent.is_fused
         assert (a.logits(IDS) == b.logits(IDS)).all()
@@ -130,18 +110,17 @@ def test_few_bits_run_beside_floats_that_are_kept(
 def test_what_contradicts_itself_is_one_error(
     dense_file: Path, next_file: Path, tmp_path: Path
 ) -> None:
-    def none(tensors: Tensors) -> None:
+    def none(tensors: Floats) -> None:
         """As they are."""
 
-    def longer(tensors: Tensors) -> None:
+    def longer(tensors: Floats) -> None:
         tensors["blk.0.ssm_conv1d.weight"] = np.ones((160, 5), np.float32)
 
-    swapped = _rewritten(
-        dense_file, tmp_path / "a.gguf", none, attention_recurrent_layers=[False, True, True]
-    )
+    values = {"attention.recurrent_layers": [False, True, True]}
+    swapped = rewritten(dense_file, tmp_path / "a.gguf", none, values)
     with pytest.raises(ModelFileError, match=r"blk\.0\.attn_q\.weight"):
         halfbyte.load(swapped)
-    wide = _rewritten(dense_file, tmp_path / "b.gguf", longer)
+    wide = rewritten(dense_file, tmp_path / "b.gguf", longer)
     with pytest.raises(ModelFileError, match=r"blk\.0\.ssm_conv1d\.weight \(160, 4\), not"):
         halfbyte.load(wide)
     folder = next_file.with_suffix("")

@@ -10,6 +10,7 @@ import numpy as np
 
 from halfbyte.call_arguments import literal
 from halfbyte.errors import RequestError
+from halfbyte.generation.rules.token_ids import TokenIds
 from halfbyte.generation.sampler import F32, I64
 from halfbyte.lazy_dataclass import dataclass
 
@@ -52,10 +53,7 @@ class ProcessorRule:
     """Calls functions with the tokens so far and the row that they change."""
 
     def __init__(self, functions: Sequence[Processor], ids: Sequence[int]) -> None:
-        self._functions = functions
-        self._ids = np.empty(len(ids) + 64, np.int64)
-        self._ids[: len(ids)] = ids
-        self._n = len(ids)
+        self._functions, self._ids = functions, TokenIds(ids)
 
     def change(self, row: F32) -> None:
         """Call them one after another.
@@ -64,8 +62,7 @@ class ProcessorRule:
             RequestError: one gives back another shape, or leaves NaN or nothing but -inf.
             Exception: whatever a function raises, with a note that says which.
         """
-        ids = self._ids[: self._n]
-        ids.flags.writeable = False
+        ids = self._ids.array
         for i, function in enumerate(self._functions):
             name = f"{NAME}[{i}]" if len(self._functions) > 1 else NAME
             try:
@@ -84,14 +81,11 @@ class ProcessorRule:
 
     def accept(self, token: int) -> None:
         """A token was taken."""
-        if self._n == len(self._ids):
-            self._ids = np.concatenate([self._ids, np.empty_like(self._ids)])
-        self._ids[self._n] = token
-        self._n += 1
+        self._ids.append(token)
 
     def rewind(self, n: int) -> None:
         """The last n tokens were taken back."""
-        self._n -= n
+        self._ids.take_back(n)
 
     def fork(self) -> ProcessorRule:
         """A rule for another answer with the same beginning; the functions are the same."""

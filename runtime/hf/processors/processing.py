@@ -13,9 +13,8 @@ from typing import Protocol
 import numpy as np
 
 from halfbyte.errors import RequestError
+from halfbyte.generation.rules.token_ids import TokenIds
 from halfbyte.generation.sampler import F32, I64
-
-_ROOM = 64  # tokens
 
 
 class Function(Protocol):
@@ -41,17 +40,12 @@ class Processing:
     def __init__(
         self, functions: Sequence[Function], ids: Sequence[int], *, may_end: bool = False
     ) -> None:
-        self._functions, self._may_end = functions, may_end
-        self._ids = np.empty(len(ids) + _ROOM, np.int64)
-        self._ids[: len(ids)] = ids
-        self._n = len(ids)
+        self._functions, self._may_end, self._ids = functions, may_end, TokenIds(ids)
 
     @property
     def ids(self) -> I64:
         """The ids so far, not to be written to."""
-        ids = self._ids[: self._n]
-        ids.flags.writeable = False
-        return ids
+        return self._ids.array
 
     def change(self, row: F32) -> None:
         """Call them.
@@ -72,10 +66,7 @@ class Processing:
 
     def accept(self, token: int) -> None:
         """A token was taken."""
-        if self._n == len(self._ids):
-            self._ids = np.concatenate([self._ids, np.empty_like(self._ids)])
-        self._ids[self._n] = token
-        self._n += 1
+        self._ids.append(token)
 
     def fork(self) -> Processing:
         """A rule for another answer with the same beginning; the functions are the same."""

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import ctypes
+import logging
 import platform
 import struct
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import llvmlite.binding as llvm
 import numpy as np
@@ -168,27 +171,52 @@ def test_no_memory_for_machine_code_is_a_lack_of_memory(monkeypatch: pytest.Monk
         machine_code.load(compiled(SOURCE), "entry_name")
 
 
-def test_what_is_not_known_is_left_to_llvm() -> None:
+@pytest.fixture
+def nothing_told() -> Iterator[None]:
+    machine_code._tell.cache_clear()
+    yield
+    machine_code._tell.cache_clear()
+
+
+@pytest.mark.usefixtures("nothing_told")
+def test_what_is_not_known_is_left_to_llvm(caplog: pytest.LogCaptureFixture) -> None:
     made = compiled(WITH_A_VARIABLE)
-    assert answer(machine_code.load(made, "entry_name"), 2)[0] == 42
+    with caplog.at_level(logging.INFO):
+        for _ in range(2):
+            assert answer(machine_code.load(made, "entry_name"), 2)[0] == 42
+    (record,) = caplog.records  # once, for as many kernels as there are
+    assert record.levelno == logging.INFO and "not known here: " in record.message
+
+
+@pytest.mark.usefixtures("nothing_told")
+def test_another_system_is_left_to_llvm(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = compiled(SOURCE)
+    monkeypatch.setattr(machine_code, "sys", SimpleNamespace(platform="win32"))
+    with caplog.at_level(logging.INFO):
+        assert answer(machine_code.load(made, "entry_name"), 3) == [18, 11, 13]
+    assert "object files of win32" in caplog.text
 
 
 @only_here
 @pytest.mark.parametrize(
-    ("made", "entry"),
+    ("made", "entry", "what"),
     [
-        (b"", "entry_name"),
-        (compiled(SOURCE)[:100], "entry_name"),
-        (b"\xcf\xfa\xed\xfe" + bytes(100), "entry_name"),
-        (compiled(SOURCE), "other_name"),
-        (compiled(WITH_A_VARIABLE), "entry_name"),
-        (compiled(UNKNOWN_FUNCTION), "entry_name"),
-        (compiled(SOURCE.replace("align 64", f"align {1 << 16}")), "entry_name"),
-        (with_section(compiled(SOURCE), ".rela.ltext", KIND, 9), "entry_name"),  # SHT_REL
+        (b"", "entry_name", "tables of an object file"),
+        (compiled(SOURCE)[:100], "entry_name", "tables of an object file"),
+        (b"\xcf\xfa\xed\xfe" + bytes(100), "entry_name", "files that begin with cffaedfe0000"),
+        (compiled(SOURCE), "other_name", "0 functions other_name"),
+        (compiled(WITH_A_VARIABLE), "entry_name", r"a section \.\w+ of kind 1, with flags"),
+        (compiled(UNKNOWN_FUNCTION), "entry_name", "a function no_function_of_c"),
+        (compiled(SOURCE.replace("align 64", f"align {1 << 16}")), "entry_name",
+         "aligned to 65536 bytes"),
+        (with_section(compiled(SOURCE), ".rela.ltext", KIND, 9), "entry_name",  # SHT_REL
+         r"a section \.rela\.ltext of relocations"),
     ],
-)
-def test_what_is_not_known_here(made: bytes, entry: str) -> None:
-    with pytest.raises(machine_code.UnknownObjectError):
+)  # fmt: skip
+def test_what_is_not_known_here(made: bytes, entry: str, what: str) -> None:
+    with pytest.raises(machine_code.UnknownObjectError, match=what):
         machine_code._load(machine_code._Object.of(made), entry)
 
 

@@ -16,7 +16,6 @@ import small_models as small
 
 from halfbyte.engine import kv_cache
 from halfbyte.engine.engine import Engine, Span
-from halfbyte.engine.sequence import Sequence
 from halfbyte.engine.trace import Tracer
 from halfbyte.errors import EngineError
 from halfbyte.families.attention_window import with_window
@@ -68,22 +67,6 @@ def test_as_the_paper_has_it(engine: Engine, model: Any) -> None:
     assert (off[: WINDOW + SINKS] == 0).all() and off[-1] > 1e-3
 
 
-class Watched:
-    """A sequence whose pages hold NaN as soon as it has let them go."""
-
-    def __init__(self, sequence: Sequence) -> None:
-        self.sequence, self._seen = sequence, set[Any]()
-
-    def run(self, engine: Engine, tokens: list[int]) -> np.ndarray:
-        span = Span(self.sequence, tokens, len(tokens))
-        span.reserve()
-        held = {page for page in self.sequence.kv.windowed if page is not None}
-        for page in self._seen - held:
-            page.data[:] = 255
-        self._seen = held
-        return engine.forward([span])
-
-
 def test_the_same_bits_whatever_a_step_is(model: Any, pools: dict[int, Pool]) -> None:
     tokens, n_exact = model.tokens(560), WINDOW + SINKS
     chunks = [
@@ -94,7 +77,7 @@ def test_the_same_bits_whatever_a_step_is(model: Any, pools: dict[int, Pool]) ->
     found = []
     for n_threads, sizes in enumerate(chunks, 1):
         engine = model.engine(pools[n_threads])
-        watched, at, rows = Watched(engine.new_sequence()), 0, []
+        watched, at, rows = small.Watched(engine.new_sequence()), 0, []
         for n in sizes:
             rows.append(watched.run(engine, tokens[at : at + n]))
             at += n

@@ -22,7 +22,7 @@ from halfbyte.gguf.file import GGUFFile
 from halfbyte.kernels.layouts.panels import FACTOR_NBYTES, PANEL_FORMATS
 from halfbyte.kernels.pool import Pool
 from halfbyte.quality.layer_source import GGUFSource
-from tests.gguf_copies import copy_keys, write
+from tests.gguf_copies import Floats, rewritten
 
 N, NOPE, VALUE, RANK = 2, 24, 20, 64
 SPEC = TensorSpec("blk.0.attn_kv_b.weight", "", (N * (NOPE + VALUE), RANK), heads=(N, NOPE, VALUE))
@@ -62,34 +62,20 @@ def newer(
     return folder / "newer.gguf"
 
 
-Tensors = dict[str, np.ndarray]
-
-
-def _rewritten(
-    source: Path, target: Path, keys: dict[str, int], change: Callable[[Tensors], None]
-) -> Path:
-    """A copy with other numbers and tensors."""
-    reader, writer = gguf.GGUFReader(source), gguf.GGUFWriter(target, "deepseek2")
-    left = [n for n in reader.fields if n.startswith("halfbyte.") or n.endswith("_mla")]
-    changed = {f"deepseek2.{name}": n for name, n in keys.items()}
-    copy_keys(reader, writer, {**dict.fromkeys(left), **changed})
-    tensors = {t.name: t.data for t in reader.tensors}
-    change(tensors)
-    for name, data in tensors.items():
-        writer.add_tensor(name, np.ascontiguousarray(data))
-    write(writer)
-    return target
+# What an older file does not state.
+NONE = dict.fromkeys(("attention.key_length_mla", "attention.value_length_mla"))
 
 
 def test_an_older_file_is_the_same_model(newer: Path, tmp_path: Path) -> None:
-    def fuse(tensors: Tensors) -> None:
+    def fuse(tensors: Floats) -> None:
         for i in range(2):
             k, v = (tensors.pop(f"blk.{i}.attn_{name}_b.weight") for name in "kv")
             both = np.concatenate([k.swapaxes(1, 2), v], axis=1)
             tensors[f"blk.{i}.attn_kv_b.weight"] = both.reshape(-1, k.shape[1])
 
-    keys = {"attention.head_count_kv": 4, "attention.key_length": 48, "attention.value_length": 32}
-    older = _rewritten(newer, tmp_path / "older.gguf", keys, fuse)
+    values = {"attention.head_count_kv": 4, "attention.key_length": 48,
+              "attention.value_length": 32}  # fmt: skip
+    older = rewritten(newer, tmp_path / "older.gguf", fuse, NONE | values)
     ids = list(range(3, 60))
     with halfbyte.load(newer, threads=1) as a, halfbyte.load(older, threads=1) as b:
         assert b.config.latent.is_fused
@@ -104,12 +90,12 @@ def test_an_older_file_is_the_same_model(newer: Path, tmp_path: Path) -> None:
 
 
 def test_a_part_of_a_layer_that_guesses_ahead_is_refused(newer: Path, tmp_path: Path) -> None:
-    def add(tensors: Tensors) -> None:
+    def add(tensors: Floats) -> None:
         tensors["blk.2.nextn.eh_proj.weight"] = np.zeros((128, 256), np.float32)
 
-    keys = {"block_count": 3, "nextn_predict_layers": 1, "attention.key_length_mla": 48,
-            "attention.value_length_mla": 32}  # fmt: skip
-    longer = _rewritten(newer, tmp_path / "longer.gguf", keys, add)
+    values = {"block_count": 3, "nextn_predict_layers": 1, "attention.key_length_mla": 48,
+              "attention.value_length_mla": 32}  # fmt: skip
+    longer = rewritten(newer, tmp_path / "longer.gguf", add, values)
     with pytest.raises(ModelFileError, match=r"blk\.2\.nextn\.enorm\.weight"):
         halfbyte.load(longer)
     with pytest.raises(ConversionError, match=r"blk\.2\.nextn\.enorm\.weight"):

@@ -69,27 +69,11 @@ def is_held(sequence: Sequence) -> list[bool]:
     return [page is not None for page in sequence.kv.windowed]
 
 
-class Watched:
-    """A sequence whose pages hold NaN as soon as it has let them go."""
-
-    def __init__(self, sequence: Sequence) -> None:
-        self.sequence, self._seen = sequence, set[Any]()
-
-    def run(self, engine: Engine, tokens: list[int]) -> np.ndarray:
-        span = Span(self.sequence, tokens, len(tokens))
-        span.reserve()
-        held = {page for page in self.sequence.kv.windowed if page is not None}
-        for page in self._seen - held:
-            page.data[:] = 255
-        self._seen = held
-        return engine.forward([span])
-
-
 def test_the_same_bits_as_where_all_is_kept(engine: Engine, keeping: Engine, model: Any) -> None:
     tokens = model.tokens(900)
     chunks = [256, 1, 1, 100, 256, 7, 1, 1, 200, 70, 7]
     expected = small.run(keeping, tokens, chunks)
-    watched, at, got = Watched(engine.new_sequence()), 0, []
+    watched, at, got = small.Watched(engine.new_sequence()), 0, []
     for n in chunks:
         got.append(watched.run(engine, tokens[at : at + n]))
         at += n

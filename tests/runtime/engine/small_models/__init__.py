@@ -1,7 +1,7 @@
 """Small random models in memory, and their forward pass in float64."""
 
 from .forward import Reference, reference, reference_logits
-from .model import Model, build, run
+from .model import Model, Watched, build, run
 from .rounding import kept_as
 from .shapes import LATENTS, N_CTX, SHAPES, Shape
 
@@ -12,6 +12,7 @@ __all__ = [
     "Model",
     "Reference",
     "Shape",
+    "Watched",
     "build",
     "kept_as",
     "reference",

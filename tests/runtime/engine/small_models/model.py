@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import gguf
 import numpy as np
 from numpy.typing import NDArray
 
 from halfbyte.engine.engine import Engine, Span
+from halfbyte.engine.sequence import Sequence as Tokens
 from halfbyte.engine.weights import Experts, Matrix, ModelWeights, n_used
 from halfbyte.families.config import ModelConfig
 from halfbyte.families.registry import family_of
@@ -114,3 +116,20 @@ def run(
         out.append(engine.forward([Span(sequence, part, n, n_guessed=n * guessed)]))
         at += n
     return np.concatenate(out)
+
+
+class Watched:
+    """A sequence whose pages hold NaN as soon as it has let them go."""
+
+    def __init__(self, sequence: Tokens) -> None:
+        self.sequence, self._seen = sequence, set[Any]()
+
+    def run(self, engine: Engine, tokens: list[int]) -> NDArray[np.float32]:
+        """Logits of tokens that are appended."""
+        span = Span(self.sequence, tokens, len(tokens))
+        span.reserve()
+        held = {page for page in self.sequence.kv.windowed if page is not None}
+        for page in self._seen - held:
+            page.data[:] = 255
+        self._seen = held
+        return engine.forward([span])
