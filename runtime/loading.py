@@ -62,7 +62,7 @@ if TYPE_CHECKING:
 else:  # it takes as long to import as a small model's weights to be packed
     answers = Later("halfbyte.model")
 log = logging.getLogger(__name__)
-_TELL_AFTER_S = 1.0  # ready kernels take a fraction of it
+_TELL_AFTER_S = 1.0
 
 _ARGUMENTS = (
     "threads", "ctx", "kv_type", "arithmetic", "attention_window", "attention_sinks", "type",

@@ -253,31 +253,30 @@ def compile_all(
     progress: Callable[[int, int], None],
     max_processes: int = MAX_PROCESSES,
 ) -> int:
-    """Compile each kernel, reporting (done, total) as it goes; returns how many were compiled.
+    """Load each kernel, or compile it; returns how many were compiled.
 
-    Where many lack, several processes compile them, `max_processes` at most.
+    Where some lack, it reports (done, total) of these as it goes. Where many do, several processes
+    compile them, `max_processes` at most.
     """
-    missing, n_ready = [], 0
-    progress(0, len(kernels))
+    missing = []
     for item in kernels:
         leave_if_unwanted()
-        if item.load():
-            n_ready += 1
-            progress(n_ready, len(kernels))
-        else:
+        if not item.load():
             missing.append(item)
-    n_processes = min(len(missing) // _KERNELS_PER_PROCESS, n_cpus(), max_processes)
+    made, n_missing = 0, len(missing)
+    if missing:
+        progress(0, n_missing)
+    n_processes = min(n_missing // _KERNELS_PER_PROCESS, n_cpus(), max_processes)
     if n_processes > 1:
-        for _ in _compiled_elsewhere(missing, n_processes):
-            n_ready += 1
-            progress(n_ready, len(kernels))
+        for made, _ in enumerate(_compiled_elsewhere(missing, n_processes), 1):
+            progress(made, n_missing)
     for item in missing:  # what other processes cannot do
         leave_if_unwanted()
         if not item.is_ready:
             item.compile()
-            n_ready += 1
-            progress(n_ready, len(kernels))
-    return len(missing)
+            made += 1
+            progress(made, n_missing)
+    return n_missing
 
 
 def _compiled_elsewhere(kernels: Sequence[Kernel], n_processes: int) -> Iterator[Kernel]:

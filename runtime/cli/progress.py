@@ -16,8 +16,7 @@ INFO, WARNING, ERROR = logging.INFO, logging.WARNING, logging.ERROR
 _EVERY_S = 0.1
 _BAR_CELLS = 24
 _BYTES_FROM = 10_000_000
-# Stages, by their first word, that get a line of their own once they have taken so many seconds:
-# loading compiled kernels from the cache is the stage "compile" too, but takes no time.
+# Stages, by their first word, that get a line of their own once they have taken so many seconds.
 _ANNOUNCED_AFTER_S = {
     "download": 0.0, "convert": 0.0, "calibrate": 0.0, "importance": 0.0, "measure": 1.0,
     "compile": 1.0,
