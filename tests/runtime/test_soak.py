@@ -89,8 +89,12 @@ def _close_from_elsewhere(model: halfbyte.Model, chance: random.Random) -> None:
     stream = model.stream(chance.choice(PROMPTS), **{**DRAWN, "max_tokens": 400})
     closer = threading.Timer(0.002, stream.close)
     closer.start()
-    with pytest.raises(halfbyte.HalfbyteError):
+    try:
         stream.result()
+    except halfbyte.HalfbyteError:
+        assert closer.finished.wait(60)  # it was closed, and nothing else
+    else:  # where the machine did other things, the answer was there first
+        assert not closer.finished.is_set()
     closer.join()
 
 
