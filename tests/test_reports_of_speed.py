@@ -68,12 +68,15 @@ def test_goals_stand_beside_what_is_reached(
     )  # fmt: skip
     times = {"what": "`import halfbyte`", "target": 0.45, "ours": [0.5], "peer": [0.25]}
     write_lines(tmp_path, "start", common | times, common | times | {"ours": [0.2, 0.4, 0.3]})
-    memory = common | {"name": "1b-q4_0", "peak_nbytes": 1.6e9, "kv_nbytes": 1e8}
-    write_lines(tmp_path, "memory", memory, memory | {"name": "7b-q4_0", "peak_nbytes": 1.25e9})
+    memory = common | {"kv_nbytes": 1e8, "bound_nbytes": 1.25e9}
+    write_lines(
+        tmp_path, "memory", memory | {"name": "1b-q4_0", "peak_nbytes": 1.6e9, "is_met": False},
+        memory | {"name": "7b-q4_0", "peak_nbytes": 1.25e9, "is_met": True},
+    )  # fmt: skip
     sides = {name: {"kept": 0.44, "is_bound": name == "llama.cpp"}
              for name in ("halfbyte", "llama.cpp")}  # fmt: skip
-    write_lines(tmp_path, "contention",
-           common | {"name": "1b-q4_0", "engines": sides, "idle_cpu": None})  # fmt: skip
+    kept = {"name": "1b-q4_0", "engines": sides, "idle_cpu": None, "target": 0.45, "is_met": False}
+    write_lines(tmp_path, "contention", common | kept)
     write_lines(tmp_path, "kv_types", *(
         common | {"kv_type": kv_type, "depth": 1024, "kl_mean": 0.0012}
         for kv_type in ("int4", "int8", "f32")
